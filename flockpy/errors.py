@@ -1,0 +1,112 @@
+"""Every error flockpy answers with, as one tree. Surfaces render it once, at their edge.
+
+FlockError
+├── BadRequest            400 invalid_request_error   the client's mistake; `field` names where
+│   └── ContextTooLong    400 context_length_exceeded
+├── Unauthenticated       401 invalid_api_key         no key, or one that is wrong, revoked or expired
+├── Forbidden             403 permission_denied       the key is good, but not for this
+├── NotFound              404 not_found
+│   └── UnknownModel      404 model_not_found         `near` lists what was perhaps meant
+├── Conflict              409 conflict
+├── BodyTimeout           408 request_timeout         the body stopped arriving
+├── BodyTooLarge          413 request_too_large
+├── QuotaSpent            429 insufficient_quota
+├── Overloaded            503 overloaded              queue full, still loading, or shutting down; try again
+├── EngineUnreachable     503 engine_unreachable      no engine could answer before the first byte
+├── EngineDied            502 engine_died             the engine broke off after its first byte
+└── StartError            (no HTTP)                   the program cannot start or a command cannot run
+"""
+
+from typing import ClassVar
+
+
+class FlockError(Exception):
+    """Base of all expected failures.
+
+    `message` says what is wrong, `field` where (a JSON path such as ``messages[0].role``),
+    `hint` the command or value that mends it. `retry_after` is in whole seconds, 1 to 30, or None.
+    `retryable` tells a client whether the same request may succeed later.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, field: str | None = None, hint: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.hint = hint
+        self.retry_after = retry_after
+
+
+class BadRequest(FlockError):
+    status = 400
+    code = "invalid_request_error"
+
+
+class ContextTooLong(BadRequest):
+    code = "context_length_exceeded"
+
+
+class Unauthenticated(FlockError):
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(FlockError):
+    status = 403
+    code = "permission_denied"
+
+
+class NotFound(FlockError):
+    status = 404
+    code = "not_found"
+
+
+class UnknownModel(NotFound):
+    code = "model_not_found"
+
+
+class Conflict(FlockError):
+    status = 409
+    code = "conflict"
+
+
+class BodyTimeout(FlockError):
+    status = 408
+    code = "request_timeout"
+
+
+class BodyTooLarge(FlockError):
+    status = 413
+    code = "request_too_large"
+
+
+class QuotaSpent(FlockError):
+    status = 429
+    code = "insufficient_quota"
+
+
+class Overloaded(FlockError):
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+
+class EngineUnreachable(FlockError):
+    status = 503
+    code = "engine_unreachable"
+    retryable = True
+
+
+class EngineDied(FlockError):
+    status = 502
+    code = "engine_died"
+    retryable = True
+
+
+class StartError(FlockError):
+    code = "start_error"

@@ -1,0 +1,49 @@
+"""Keys and files that only their owner may read."""
+
+import base64
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from flockpy.ids import Entropy
+
+KEY_PREFIX = "sk-orc-"
+_KEY = re.compile(r"sk-orc-[A-Za-z0-9_-]{4,}")
+
+
+def new_key(entropy: Entropy) -> str:
+    """A fresh API key: ``sk-orc-`` and 256 random bits in URL-safe base 64."""
+    return KEY_PREFIX + base64.urlsafe_b64encode(entropy(32)).decode().rstrip("=")
+
+
+def hash_key(key: str) -> bytes:
+    """SHA-256 of a key, what is kept at rest. A fast hash is right here: the key has 256 bits of its own."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def key_prefix(key: str) -> str:
+    """The first characters of a key, enough for a person to tell keys apart, useless to an attacker."""
+    return key[: len(KEY_PREFIX) + 4]
+
+
+def redact(text: str) -> str:
+    """Text with every API key cut to its prefix; applied at every log sink."""
+    return _KEY.sub(lambda m: m.group()[: len(KEY_PREFIX) + 4] + "…", text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` atomically with `text`, readable by its owner only (0600)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def private_dir(path: Path) -> Path:
+    """Make `path` with its parents, readable by its owner only (0700); answers it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
