@@ -1,4 +1,4 @@
-"""The configuration: its shape and defaults. `flockpy.settings` reads it from file, environment and flags. Pure."""
+"""The configuration: its shape and defaults. `flockpy.settings` reads it from file, env and flags. Pure."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, and an unknown key is an error."""
 
 
-class Storage(Section):
+class Storage(Section, frozen=True):
     type: Literal["sqlite"] = "sqlite"
     dsn: str = ""
     """"" is ``<data_dir>/state.db``."""
@@ -20,11 +20,11 @@ class Storage(Section):
     """"" is ``<data_dir>/models``."""
 
 
-class Auth(Section):
+class Auth(Section, frozen=True):
     require_keys: bool = True
 
 
-class EngineDefaults(Section):
+class EngineDefaults(Section, frozen=True):
     """What a model is loaded with; `context` (tokens per slot) is capped by the model and by memory."""
 
     context: int = 100_000
@@ -34,7 +34,7 @@ class EngineDefaults(Section):
     slots: int = 2
 
 
-class Engine(Section):
+class Engine(Section, frozen=True):
     preferred: EngineName = ""
     llamacpp_endpoint: str = ""
     """A llama-server that runs already and is to be adopted; "" adopts none."""
@@ -43,22 +43,22 @@ class Engine(Section):
     defaults: EngineDefaults = EngineDefaults()
 
 
-class Jit(Section):
+class Jit(Section, frozen=True):
     """Load an installed model on its first request; unload it after `cooldown_seconds` without one."""
 
     enabled: bool = True
     cooldown_seconds: float = 300
 
 
-class Router(Section):
+class Router(Section, frozen=True):
     default_model: str = ""
 
 
-class Scheduler(Section):
+class Scheduler(Section, frozen=True):
     drain_timeout_seconds: float = 300
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """Bounds on what clients may ask of the gateway."""
 
     body_bytes: int = 64 * 2**20
@@ -70,7 +70,7 @@ class Limits(Section):
     queue_wait_seconds: float = 300
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """Everything configurable. `listen` is ``[host]:port``; no host means loopback."""
 
     listen: str = ":8080"
@@ -90,7 +90,7 @@ class Config(Section):
 
 
 def split_listen(listen: str) -> tuple[str, int]:
-    """``host, port`` of a `listen` value; ``:8080`` is loopback, ``0.0.0.0:8080`` and ``[::]:8080`` are everywhere.
+    """Host and port of a `listen` value; ``:8080`` is loopback, ``0.0.0.0:8080`` and ``[::]:8080`` anywhere.
 
     Raises ValueError when the value is not of that form.
     """

@@ -1,4 +1,4 @@
-"""Every error flockpy answers with, as one tree. Surfaces render it once, at their edge.
+"""Every error flockpy answers with, as one tree. Surfaces render it once, at their edge. Pure.
 
 FlockError
 ├── BadRequest            400 invalid_request_error   the client's mistake; `field` names where
@@ -33,7 +33,12 @@ class FlockError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, field: str | None = None, hint: str | None = None, retry_after: int | None = None
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

@@ -1,6 +1,6 @@
-"""Opaque ids with a type prefix: ``n_`` node, ``k_`` key, ``p_`` placement, ``op_`` operation, ``req_`` request.
+"""Opaque ids by prefix: ``n_`` node, ``k_`` key, ``p_`` placement, ``op_`` operation, ``req_`` request.
 
-Pure: the randomness is an argument, so a simulation can seed it.
+Pure. The randomness is an argument, so a simulation can seed it.
 """
 
 import base64

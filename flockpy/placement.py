@@ -6,7 +6,7 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where a ready engine answers. `url` is a base such as ``http://127.0.0.1:41233``; `key` its bearer key or ""."""
+    """Where an engine answers. `url`: such as ``http://127.0.0.1:41233``; `key`: its bearer key or ""."""
 
     url: str
     key: str = ""

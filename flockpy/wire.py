@@ -1,7 +1,7 @@
 """The messages between an agent and its leader. JSON over HTTP under ``/admin/v1/nodes``. Pure.
 
-An agent reports everything that is (`Report`), whole, on change and every `REPORT_INTERVAL_S`; the leader answers
-with everything that should be (`DesiredState`), whole. A lost message therefore cannot matter.
+An agent reports everything that is (`Report`), whole, on change and every `REPORT_INTERVAL_S`; the leader
+answers with everything that should be (`DesiredState`), whole. A lost message therefore cannot matter.
 """
 
 import msgspec
@@ -16,7 +16,7 @@ REPORT_INTERVAL_S = 5.0
 
 
 class Register(msgspec.Struct, frozen=True):
-    """POST register, authorised by a single-use join token in `token`. `local` is the leader's own machine."""
+    """POST register, authorised by a single-use join token in `token`."""
 
     token: str
     protocol: int
@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class DesiredState(msgspec.Struct, frozen=True):
-    """Everything this node should run. `epoch` changes with each leader start, `generation` with each change."""
+    """Everything this node should run. `epoch` changes at each leader start, `generation` at each change."""
 
     epoch: str
     generation: int

@@ -1,4 +1,4 @@
-"""The picture of the cluster: what should run and what the nodes report. Immutable and pure; `apply` makes the next."""
+"""The picture of the cluster: what should run, what nodes report. Immutable; `apply` makes the next. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class InstalledModel(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as last reported. `last_seen` is on the leader's monotonic clock; None: registered, not heard yet."""
+    """A node as last reported. `last_seen` is on the leader's monotonic clock; None: not heard yet."""
 
     id: str
     role: Role

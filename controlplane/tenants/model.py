@@ -15,7 +15,8 @@ Outcome = Literal["ok", "cancelled", "refused", "failed"]
 class Key:
     """An API key as the leader keeps it: never the plaintext. Times are seconds since the epoch.
 
-    `models` None allows all; `daily_token_quota` None is unlimited and counts prompt + completion tokens of a UTC day.
+    `models` None allows all; `daily_token_quota` None is unlimited, and counts prompt + completion tokens of
+    a UTC day.
     `subject` is the node id of a node-scope key, else "".
     """
 
@@ -35,7 +36,7 @@ class Key:
 class UsageRecord(msgspec.Struct, frozen=True):
     """One for each admitted request, on every exit path. `time` is its admission, seconds since the epoch.
 
-    `tokens_source`: ``engine`` (its own usage object), ``counted`` (chunks seen by the gateway), ``estimated``.
+    `tokens_source`: ``engine`` (its own usage object), ``counted`` (chunks the gateway saw), ``estimated``.
     `status` is the HTTP status the client got. Token counts of a request that never reached an engine are 0.
     """
 

@@ -1,0 +1,124 @@
+"""Pure modules do no I/O, read no clock, draw no randomness and know no framework."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.project import imports, product_modules, tree
+
+PURE = frozenset(
+    {
+        "controlplane.cluster.state",
+        "controlplane.tenants.model",
+        "flockpy.config",
+        "flockpy.errors",
+        "flockpy.ids",
+        "flockpy.node",
+        "flockpy.placement",
+        "flockpy.wire",
+    }
+)
+
+ALLOWED_LIBRARIES = frozenset(
+    {
+        "__future__",
+        "abc",
+        "array",
+        "base64",
+        "binascii",
+        "bisect",
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "datetime",
+        "difflib",
+        "enum",
+        "fnmatch",
+        "fractions",
+        "functools",
+        "hashlib",
+        "heapq",
+        "hmac",
+        "html",
+        "ipaddress",
+        "itertools",
+        "json",
+        "math",
+        "msgspec",
+        "operator",
+        "pathlib",
+        "re",
+        "shlex",
+        "statistics",
+        "string",
+        "struct",
+        "textwrap",
+        "types",
+        "typing",
+        "typing_extensions",
+        "unicodedata",
+        "urllib.parse",
+    }
+)
+
+FORBIDDEN_CALLS = frozenset({"open", "print", "input", "exec", "eval", "breakpoint"})
+FORBIDDEN_METHODS = frozenset(
+    {
+        *("now", "utcnow", "today"),  # datetime's clock
+        *(
+            "read_text",
+            "read_bytes",
+            "write_text",
+            "write_bytes",
+            "exists",
+            "is_file",
+            "is_dir",
+            "mkdir",
+            "unlink",
+        ),
+        *("glob", "rglob", "iterdir", "stat", "resolve", "home", "cwd", "expanduser"),
+    }
+)
+
+
+def says_pure(path: Path) -> bool:
+    docstring = ast.get_docstring(tree(path)) or ""
+    return "Pure." in docstring
+
+
+def test_the_list_of_pure_modules_and_their_docstrings_agree() -> None:
+    said = {name for name, path in product_modules().items() if says_pure(path)}
+    assert said == PURE, "put 'Pure.' in the module's docstring and its name into PURE, or neither"
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_module_imports_only_pure_things(module: str) -> None:
+    wrong = [
+        name
+        for name in imports(product_modules()[module])
+        if name not in PURE
+        and name not in ALLOWED_LIBRARIES
+        and name.partition(".")[0] not in ALLOWED_LIBRARIES
+    ]
+    assert not wrong, f"{module} is pure and may not import {wrong}"
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_module_neither_waits_nor_touches_the_world(module: str) -> None:
+    wrong: list[str] = []
+    for node in ast.walk(tree(product_modules()[module])):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+            wrong.append(f"line {node.lineno}: async")
+        elif isinstance(node, ast.Global):
+            wrong.append(f"line {node.lineno}: global")
+        elif isinstance(node, ast.Call):
+            match node.func:
+                case ast.Name(id=name) if name in FORBIDDEN_CALLS:
+                    wrong.append(f"line {node.lineno}: {name}()")
+                case ast.Attribute(attr=name) if name in FORBIDDEN_METHODS:
+                    wrong.append(f"line {node.lineno}: .{name}()")
+                case _:
+                    pass
+    assert not wrong, f"{module} is pure: {wrong}"
