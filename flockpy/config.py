@@ -1,11 +1,19 @@
 """The configuration: its shape and defaults. `flockpy.settings` reads it from file, env and flags. Pure."""
 
-from typing import Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, cast
 
 import msgspec
+from msgspec import Meta
 
 EngineName = Literal["", "embedded", "llamacpp", "ollama", "vllm", "mlx"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "pretty"]
+
+Value = str | int | float | bool
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,11 +35,12 @@ class Auth(Section, frozen=True):
 class EngineDefaults(Section, frozen=True):
     """What a model is loaded with; `context` (tokens per slot) is capped by the model and by memory."""
 
-    context: int = 100_000
+    context: Count = 100_000
     flash_attention: bool = True
     kv_cache: str = "q4_0"
-    gpu_layers: int = -1
-    slots: int = 2
+    gpu_layers: Annotated[int, Meta(ge=-1)] = -1
+    """-1 is all of them."""
+    slots: Count = 2
 
 
 class Engine(Section, frozen=True):
@@ -47,7 +56,7 @@ class Jit(Section, frozen=True):
     """Load an installed model on its first request; unload it after `cooldown_seconds` without one."""
 
     enabled: bool = True
-    cooldown_seconds: float = 300
+    cooldown_seconds: Seconds = 300
 
 
 class Router(Section, frozen=True):
@@ -55,19 +64,21 @@ class Router(Section, frozen=True):
 
 
 class Scheduler(Section, frozen=True):
-    drain_timeout_seconds: float = 300
+    drain_timeout_seconds: Seconds = 300
 
 
 class Limits(Section, frozen=True):
     """Bounds on what clients may ask of the gateway."""
 
-    body_bytes: int = 64 * 2**20
-    body_read_seconds: float = 30
+    body_bytes: Count = 64 * 2**20
+    body_read_seconds: Seconds = 30
     """The longest silence allowed while a body arrives."""
-    body_total_seconds: float = 300
-    queue_depth: int = 128
+    body_total_seconds: Seconds = 300
+    queue_depth: Annotated[int, Meta(ge=0)] = 128
     """Requests that may wait for one model; the next one is refused with 503."""
-    queue_wait_seconds: float = 300
+    queue_wait_seconds: Seconds = 300
+    shutdown_seconds: Seconds = 30
+    """How long a stop waits for requests that are being answered."""
 
 
 class Config(Section, frozen=True):
@@ -77,7 +88,7 @@ class Config(Section, frozen=True):
     external_url: str = ""
     data_dir: str = "~/.flock"
     log_level: LogLevel = "info"
-    log_format: Literal["auto", "json", "pretty"] = "auto"
+    log_format: LogFormat = "auto"
     """``auto``: pretty on a terminal, JSON elsewhere."""
     catalog_dir: str = ""
     storage: Storage = Storage()
@@ -98,3 +109,57 @@ def split_listen(listen: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{listen!r} is not [host]:port with a port from 1 to 65535, such as :8080")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def flatten(section: Section, prefix: str = "") -> dict[str, Value]:
+    """Every leaf of a configuration by dotted key (``auth.require_keys``), in the order of its definition."""
+    out: dict[str, Value] = {}
+    for field in msgspec.structs.fields(section):
+        value = getattr(section, field.name)
+        if isinstance(value, Section):
+            out |= flatten(value, f"{prefix}{field.name}.")
+        else:
+            out[prefix + field.name] = value
+    return out
+
+
+def unflatten(values: Mapping[str, Value]) -> Config:
+    """The configuration with these leaves, the rest as by default; the inverse of `flatten`.
+
+    Raises msgspec.ValidationError for a key or value that does not fit.
+    """
+    tree: dict[str, object] = {}
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        node = tree
+        for section in sections:
+            node = cast("dict[str, object]", node.setdefault(section, {}))
+        node[name] = value
+    return msgspec.convert(tree, Config)
+
+
+def leaf_types(section: type[Section] = Config, prefix: str = "") -> dict[str, object]:
+    """The type of every leaf by dotted key."""
+    out: dict[str, object] = {}
+    for field in msgspec.structs.fields(section):
+        kind: object = field.type
+        if isinstance(kind, type) and issubclass(kind, Section):
+            out |= leaf_types(kind, f"{prefix}{field.name}.")
+        else:
+            out[prefix + field.name] = kind
+    return out
+
+
+_SECRET = re.compile(r"(secret|password|token|key)$")
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+(?=@)")
+
+
+def redacted(config: Config) -> dict[str, Value]:
+    """Like `flatten`, fit to be shown: secrets, and passwords inside addresses, are ``***``."""
+    return {key: _redact(key, value) for key, value in flatten(config).items()}
+
+
+def _redact(key: str, value: Value) -> Value:
+    if not isinstance(value, str) or not value:
+        return value
+    return "***" if _SECRET.search(key) else _PASSWORD.sub(r"\1:***", value)

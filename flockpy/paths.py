@@ -51,6 +51,21 @@ class DataDir:
         return self.root / "run"
 
     @property
+    def up_lock(self) -> Path:
+        """Held by ``flockpy up``, with its pid."""
+        return self.run / "up.lock"
+
+    @property
+    def leader_lock(self) -> Path:
+        """Held by the leader, with its pid."""
+        return self.run / "leader.lock"
+
+    @property
+    def agent_lock(self) -> Path:
+        """Held by the agent, with its pid."""
+        return self.run / "agent.lock"
+
+    @property
     def join_token(self) -> Path:
         """Where the leader leaves a single-use join token for the agent of its own machine."""
         return self.run / "join.token"

@@ -1,0 +1,222 @@
+"""Reading the configuration: defaults, then the file, then the environment, then flags; later wins.
+
+Nothing is silently ignored: an unknown key, a wrong type or an impossible value is a StartError that names
+where it stands (``file:line``, the variable or the flag) and what would be right.
+"""
+
+import difflib
+import os
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from flockpy import configfile
+from flockpy.config import Config, Value, flatten, leaf_types, split_listen, unflatten
+from flockpy.errors import StartError
+from flockpy.paths import DataDir
+from flockpy.security import private_dir
+
+ENVIRONMENT: Mapping[str, str] = {
+    "FLOCK_LISTEN": "listen",
+    "FLOCK_EXTERNAL_URL": "external_url",
+    "FLOCK_DATA_DIR": "data_dir",
+    "FLOCK_LOG_LEVEL": "log_level",
+    "FLOCK_LOG_FORMAT": "log_format",
+    "FLOCK_CATALOG_DIR": "catalog_dir",
+    "FLOCK_STORAGE_DSN": "storage.dsn",
+    "FLOCK_REQUIRE_KEYS": "auth.require_keys",
+    "FLOCK_ENGINE": "engine.preferred",
+    "FLOCK_LLAMACPP_ENDPOINT": "engine.llamacpp_endpoint",
+    "FLOCK_DEFAULT_MODEL": "router.default_model",
+}
+"""The configuration key of each environment variable. An empty variable counts as not set."""
+
+_TRUTH: dict[str, bool] = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the program runs with.
+
+    `file` is the configuration file that was looked for (it need not exist). `sources` tells for each dotted
+    key where its value came from: ``default``, ``<file>:<line>``, the variable's name or ``--flag``.
+    """
+
+    config: Config
+    data: DataDir
+    file: Path
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as it was given: its key, and where, in the words of an error message."""
+
+    key: str
+    value: Value
+    source: str
+    base: Path
+    """What a relative path in it is relative to."""
+
+
+def load(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; `flags` maps dotted keys to what stood on the command line.
+
+    Paths come out absolute; relative ones start at the configuration file's folder, or at the working
+    directory when they come from elsewhere; ``~`` is `environ`'s HOME.
+    Reads files, writes none. Raises StartError.
+    """
+    types = leaf_types()
+    home = Path(environ.get("HOME") or Path.home())
+    given = [*_from_environment(environ, types), *_from_flags(flags or {}, types)]
+
+    first = Config().data_dir  # where the file lies is settled before the file is read
+    for item in given:
+        first = str(item.value) if item.key == "data_dir" else first
+    file = DataDir(Path(_path(first, home, Path.cwd()))).config
+    given = [*_from_file(configfile.read(file), types, file), *given]
+
+    values = flatten(Config())
+    sources = dict.fromkeys(values, "default")
+    values["data_dir"] = _path(str(values["data_dir"]), home, Path.cwd())
+    for item in given:
+        try:
+            values[item.key] = _normalised(item, home)
+        except ValueError as error:
+            raise StartError(f"{item.source}: `{item.key}`: {error}") from None
+        sources[item.key] = item.source
+
+    data = DataDir(Path(str(values["data_dir"])))
+    if data.root.exists() and not data.root.is_dir():
+        raise StartError(f"{sources['data_dir']}: `data_dir`: {data.root} is not a directory")
+    return Settings(unflatten(values), data, file, sources)
+
+
+def prepare_data_dir(data: DataDir) -> None:
+    """Make the data directory, for its owner only, and see that it can be written. Raises StartError."""
+    hint = "choose another with FLOCK_DATA_DIR=DIR, or mend its owner and mode"
+    for directory in (data.root, data.run):
+        try:
+            private_dir(directory)
+        except OSError as error:
+            message = f"the data directory {directory} cannot be made: {error.strerror}"
+            raise StartError(message, hint=hint) from None
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise StartError(f"the data directory {directory} cannot be written", hint=hint)
+
+
+def _from_environment(environ: Mapping[str, str], types: Mapping[str, object]) -> Iterator[_Given]:
+    for variable, key in ENVIRONMENT.items():
+        if text := environ.get(variable, "").strip():
+            yield _Given(key, _from_text(text, types[key], variable, key), variable, Path.cwd())
+
+
+def _from_flags(flags: Mapping[str, str], types: Mapping[str, object]) -> Iterator[_Given]:
+    for key, text in flags.items():
+        flag = "--" + key.rpartition(".")[2].replace("_", "-")
+        yield _Given(key, _from_text(text, types[key], flag, key), flag, Path.cwd())
+
+
+def _from_file(
+    entries: tuple[configfile.Entry, ...], types: Mapping[str, object], file: Path
+) -> Iterator[_Given]:
+    for entry in entries:
+        source = f"{file}:{entry.line}"
+        is_section = any(key.startswith(entry.key + ".") for key in types)
+        if entry.key in types:
+            if entry.section is not None:
+                raise StartError(f"{source}: `{entry.key}` takes one value, got a section")
+            value = _checked(entry.value, types[entry.key], source, entry.key)
+            yield _Given(entry.key, value, source, file.parent)
+        elif not is_section:
+            raise StartError(f"{source}: unknown key `{entry.key}`", hint=_did_you_mean(entry.key, types))
+        elif entry.section is not None:
+            yield from _from_file(entry.section, types, file)
+        elif entry.value is not None:  # a section whose every line is commented out reads as null
+            raise StartError(f"{source}: `{entry.key}` is a section: its keys stand indented below it")
+
+
+def _did_you_mean(key: str, types: Mapping[str, object]) -> str:
+    known = list(types)
+    known += {key.rpartition(".")[0] for key in types} - {""}
+    name = key.rpartition(".")[2]
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+    close = close or [other for other in types if other.rpartition(".")[2] == name]
+    close = close or difflib.get_close_matches(key, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else "`flockpy config show` lists every key"
+
+
+def _from_text(text: str, kind: object, source: str, key: str) -> Value:
+    value: object = text
+    if kind is bool:
+        value = _TRUTH.get(text.lower(), text)
+    elif kind is not str and typing.get_origin(kind) is not typing.Literal:
+        try:
+            value = float(text) if "." in text else int(text)
+        except ValueError:
+            value = text
+    return _checked(value, kind, source, key)
+
+
+def _checked(value: object, kind: object, source: str, key: str) -> Value:
+    try:
+        return msgspec.convert(value, typing.cast("type[Value]", kind))
+    except msgspec.ValidationError as error:
+        raise StartError(f"{source}: `{key}`: {_expected(kind, value, str(error))}") from None
+
+
+def _expected(kind: object, value: object, message: str) -> str:
+    got = "nothing" if value is None else repr(value)
+    if typing.get_origin(kind) is typing.Literal:
+        choices = [str(choice) for choice in typing.get_args(kind)]
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        listed = ", ".join(choice or '""' for choice in choices)
+        return f"expected one of {listed}; got {got}" + (f"; did you mean {near[0]}?" if near else "")
+    if kind is str:
+        return f"expected text, got {got}; put it in quotes"
+    if kind is bool:
+        return f"expected true or false, got {got}"
+    return f"{message[0].lower()}{message[1:]}; it is {got}".replace("`", "")
+
+
+def _path(text: str, home: Path, base: Path) -> str:
+    if not text:
+        return ""
+    if text == "~" or text.startswith("~/"):
+        return str(home / text[2:])
+    return str(base.absolute() / text)
+
+
+def _url(text: str) -> None:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} is not an address such as http://127.0.0.1:8089")
+
+
+_PATHS = ("data_dir", "storage.models_dir")
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "listen": split_listen,
+    "external_url": _url,
+    "engine.llamacpp_endpoint": _url,
+}
+
+
+def _normalised(item: _Given, home: Path) -> Value:
+    """The value with absolute paths. Raises ValueError for one that can never be right."""
+    text = item.value
+    if not isinstance(text, str) or not text:
+        return item.value
+    if item.key in _CHECKS:
+        _CHECKS[item.key](text)
+    if item.key == "catalog_dir":
+        return os.pathsep.join(_path(part, home, item.base) for part in text.split(os.pathsep) if part)
+    if item.key in _PATHS or (item.key == "engine.llamacpp_path" and "/" in text):
+        return _path(text, home, item.base)
+    return text
