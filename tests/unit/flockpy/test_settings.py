@@ -170,11 +170,11 @@ def test_paths_are_absolute_and_relative_ones_start_where_they_were_given(
     (tmp_path / "d/config.yaml").write_text(
         "storage:\n  models_dir: models\nengine:\n  llamacpp_path: llama-server\ncatalog_dir: a:~/b\n"
     )
-    config = load({"HOME": "/home/u", "FLOCK_DATA_DIR": "d"}).config
+    config = load({"HOME": "/h", "FLOCK_DATA_DIR": "d"}).config
     assert config.data_dir == str(tmp_path / "d")
     assert config.storage.models_dir == str(tmp_path / "d/models")
     assert config.engine.llamacpp_path == "llama-server"
-    assert config.catalog_dir == f"{tmp_path}/d/a:/home/u/b"
+    assert config.catalog_dir == f"{tmp_path}/d/a:/h/b"
 
 
 def test_a_data_dir_that_is_a_file_is_a_start_error(tmp_path: Path):
