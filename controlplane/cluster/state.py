@@ -1,4 +1,4 @@
-"""The picture of the cluster: what should run, what nodes report. Immutable; `apply` makes the next. Pure."""
+"""The cluster's picture: what should run and what the nodes report. Immutable; `apply` makes the next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,11 +34,19 @@ class InstalledModel(msgspec.Struct, frozen=True):
     node_id: str
     details: dict[str, str | int | bool]
     created_at: float
+    replicas: int = 0
+    """How many placements an admin asked to be kept loaded; 0 loads it on demand only."""
+    force: bool = False
+    """An admin waived the memory check."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as last reported. `last_seen` is on the leader's monotonic clock; None: not heard yet."""
+    """A node as last reported. Times are on the leader's monotonic clock; `last_seen` None: not heard yet.
+
+    `generation` is the cluster's generation when what this node should run last changed; `past_boots` are
+    the boots of this node that a later one has replaced, whose reports are dropped.
+    """
 
     id: str
     role: Role
@@ -50,20 +58,41 @@ class NodeState:
     health: Health = "lost"
     draining: bool = False
     placements: tuple[PlacementReport, ...] = ()
+    hostname: str = ""
+    address: str = ""
+    generation: int = 0
+    past_boots: tuple[str, ...] = ()
+    draining_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One placement that should be, and where."""
+    """One placement that should be, and where. Times are on the leader's monotonic clock.
+
+    `since` is when it was wanted; `retiring_since` when it stopped taking new requests so as to be dropped
+    once those in flight have ended, else None.
+    """
 
     node_id: str
     spec: PlacementSpec
     why: Why = "asked"
+    since: float = 0.0
+    retiring_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a model could not be placed or loaded, and when that was found (leader's monotonic clock)."""
+
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """`version` grows with every change; `generation` only when what should be changes."""
+    """`version` grows with every change that a reader can act on (not with `last_seen` and `seq` alone);
+    `generation` only when what should be changes.
+    """
 
     epoch: str
     version: int = 0
@@ -74,3 +103,5 @@ class ClusterState:
     """By placement id."""
     demand: frozenset[str] = frozenset()
     """Models that requests are waiting for."""
+    refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
+    """Models that could not be placed or loaded when last tried."""
