@@ -1,0 +1,26 @@
+"""Cutting a list into pages. Pure. A cursor is the id of the last item of the page before."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, TypeVar
+
+from litestar.params import Parameter
+
+from controlplane.api.shapes import Page
+from flockpy.errors import BadRequest
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Parameter(ge=1, le=1000, description="At most so many items.")]
+Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before.", max_length=200)]
+
+
+def page(items: Iterable[T], limit: int, cursor: str | None, id_of: Callable[[T], str]) -> Page[T]:
+    """The items after `cursor`. Raises BadRequest when the cursor names none of them (any more)."""
+    rest = list(items)
+    if cursor is not None:
+        at = next((i for i, item in enumerate(rest) if id_of(item) == cursor), None)
+        if at is None:
+            raise BadRequest("This cursor leads nowhere (any more); start again without it.", field="cursor")
+        rest = rest[at + 1 :]
+    shown = rest[:limit]
+    return Page(shown, id_of(shown[-1]) if len(rest) > limit else None)
