@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from controlplane.api import shapes
 from controlplane.api.auth import ApiRequest, calling_node
@@ -23,7 +23,7 @@ WAIT_MAX_S = 60.0
 
 
 @act(f"{ADMIN}/nodes/register", "Join the cluster", action="node.register", access="open", may=(401, 409))
-async def register(data: wire.Register, request: ApiRequest, services: Needs) -> wire.Registered:
+async def register(data: JSONBody[wire.Register], request: ApiRequest, services: Needs) -> wire.Registered:
     """A join token for a node's identity: its id and its key. The same node keeps its id when
     it joins again.
     """
@@ -40,7 +40,7 @@ async def register(data: wire.Register, request: ApiRequest, services: Needs) ->
 
 
 @act(f"{ADMIN}/nodes/heartbeat", "Report, as a node", action=None, access="node", may=(404, 409))
-async def heartbeat(data: wire.Report, request: ApiRequest, services: Needs) -> wire.DesiredState:
+async def heartbeat(data: JSONBody[wire.Report], request: ApiRequest, services: Needs) -> wire.DesiredState:
     """The node's full report; answers everything it should run. One older than what is known
     changes nothing.
     """
@@ -62,9 +62,9 @@ async def heartbeat(data: wire.Report, request: ApiRequest, services: Needs) -> 
 async def desired(
     request: ApiRequest,
     services: Needs,
-    epoch: Annotated[str, Parameter(max_length=200)] = "",
-    generation: Annotated[int, Parameter(ge=-1)] = -1,
-    wait_s: Annotated[float, Parameter(ge=0, le=WAIT_MAX_S)] = 25.0,
+    epoch: Annotated[str, QueryParameter(max_length=200)] = "",
+    generation: Annotated[int, QueryParameter(ge=-1)] = -1,
+    wait_s: Annotated[float, QueryParameter(ge=0, le=WAIT_MAX_S)] = 25.0,
 ) -> wire.DesiredState:
     """Everything this node should run, once it is not what `epoch` and `generation` say, or
     after `wait_s`.
@@ -80,13 +80,13 @@ async def list_nodes(services: Needs, limit: Limit = 100, cursor: Cursor = None)
 
 
 @read(f"{ADMIN}/nodes/{{node_id:str}}", "Show a node", may=(404,))
-async def show_node(node_id: str, services: Needs) -> shapes.Node:
+async def show_node(node_id: FromPath[str], services: Needs) -> shapes.Node:
     state = services.cluster.state
     return shapes.node(state, _node(state, node_id), services.clock)
 
 
 @act(f"{ADMIN}/nodes/{{node_id:str}}/drain", "Take a node out of service", action="node.drain", may=(404,))
-async def drain(node_id: str, request: ApiRequest, services: Needs) -> shapes.Node:
+async def drain(node_id: FromPath[str], request: ApiRequest, services: Needs) -> shapes.Node:
     """No new requests from now on; its models are unloaded once the running ones have ended."""
     _node(services.cluster.state, node_id)
     request.user.note(node_id)
@@ -100,7 +100,7 @@ async def drain(node_id: str, request: ApiRequest, services: Needs) -> shapes.No
     action="node.undrain",
     may=(404,),
 )
-async def undrain(node_id: str, request: ApiRequest, services: Needs) -> shapes.Node:
+async def undrain(node_id: FromPath[str], request: ApiRequest, services: Needs) -> shapes.Node:
     _node(services.cluster.state, node_id)
     request.user.note(node_id)
     state = await services.cluster.commit(NodeUndrained(node_id))
@@ -108,7 +108,7 @@ async def undrain(node_id: str, request: ApiRequest, services: Needs) -> shapes.
 
 
 @remove(f"{ADMIN}/nodes/{{node_id:str}}", "Forget a node", action="node.remove", may=(409,))
-async def remove_node(node_id: str, request: ApiRequest, services: Needs) -> shapes.Node:
+async def remove_node(node_id: FromPath[str], request: ApiRequest, services: Needs) -> shapes.Node:
     """Its key stops working, so its agent stops. The leader's own machine cannot be removed."""
     state = services.cluster.state
     node = _node(state, node_id)

@@ -1,17 +1,19 @@
-"""Cutting a list into pages. Pure. A cursor is the id of the last item of the page before."""
+"""Cutting a list into pages. A cursor is the id of the last item of the page before."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, TypeVar
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from controlplane.api.shapes import Page
 from flockpy.errors import BadRequest
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="At most so many items.")]
-Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before.", max_length=200)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="At most so many items.")]
+Cursor = Annotated[
+    str | None, QueryParameter(description="`next_cursor` of the page before.", max_length=200)
+]
 
 
 def page(items: Iterable[T], limit: int, cursor: str | None, id_of: Callable[[T], str]) -> Page[T]:

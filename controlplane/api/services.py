@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.store import Cluster
@@ -60,5 +61,5 @@ class Services:
     metrics: Callable[[], bytes]
 
 
-Needs = Annotated[Services, Dependency(skip_validation=True)]
+Needs = NamedDependency[SkipValidation[Services]]
 """The type of a handler's `services` argument."""

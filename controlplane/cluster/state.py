@@ -1,4 +1,4 @@
-"""The cluster's picture: what should run and what the nodes report. Immutable; `apply` makes the next."""
+"""The picture of the cluster: what should run, what nodes report. Immutable; `apply` makes the next. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -9,7 +9,11 @@ from tests.architecture.project import imports, product_modules, tree
 
 PURE = frozenset(
     {
+        "controlplane.cluster.apply",
+        "controlplane.cluster.durable",
+        "controlplane.cluster.events",
         "controlplane.cluster.state",
+        "controlplane.cluster.views",
         "controlplane.tenants.model",
         "flockpy.config",
         "flockpy.errors",
