@@ -7,6 +7,7 @@ FlockError
 ├── Forbidden             403 permission_denied       the key is good, but not for this
 ├── NotFound              404 not_found
 │   └── UnknownModel      404 model_not_found         `near` lists what was perhaps meant
+├── MethodNotAllowed      405 method_not_allowed
 ├── Conflict              409 conflict
 ├── BodyTimeout           408 request_timeout         the body stopped arriving
 ├── BodyTooLarge          413 request_too_large
@@ -73,6 +74,11 @@ class NotFound(FlockError):
 
 class UnknownModel(NotFound):
     code = "model_not_found"
+
+
+class MethodNotAllowed(FlockError):
+    status = 405
+    code = "method_not_allowed"
 
 
 class Conflict(FlockError):

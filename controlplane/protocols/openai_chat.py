@@ -1,0 +1,300 @@
+"""The OpenAI surfaces: chat completions, legacy completions, embeddings. Pure.
+
+Bodies are open: what is not named here passes on to the engine untouched. What is named is checked, because an engine
+answers a wrong type with a 500 of its own, or meters something else than we do.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from controlplane.protocols.base import Fields, Inbound, Usage, decode, read_fields
+from controlplane.routing.resolve import Wanted
+from flockpy.errors import BadRequest, FlockError
+from flockpy.placement import Capability
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Object = dict[str, msgspec.Raw]
+_Texts = str | list[str | int | list[int]]
+"""One text, several, one as token numbers, or several of these."""
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    image_url: _Object | str | None = None
+
+
+class _Call(msgspec.Struct):
+    function: _Object | None = None
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: _Object | None = None
+
+
+class _Tool(msgspec.Struct):
+    type: str = "function"
+    function: _Function | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str
+    json_schema: _Object | None = None
+
+
+class _Sampling(msgspec.Struct):
+    """What chat and legacy completions share. `n_predict` is llama.cpp's own name and would win over `max_tokens`."""
+
+    model: str = ""
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: Positive | None = None
+    max_completion_tokens: Positive | None = None
+    n_predict: Positive | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    n_cmpl: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repeat_penalty: float | None = None
+    best_of: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    user: str | None = None
+
+    def inbound(self, fields: Fields, texts: int = 1) -> Inbound:
+        bounds = (self.max_tokens, self.max_completion_tokens, self.n_predict)
+        return Inbound(
+            fields,
+            self.model,
+            bool(self.stream),
+            max((b for b in bounds if b is not None), default=None),
+            max(self.n or 1, self.n_cmpl or 1, self.best_of or 1) * texts,
+            self.stream_options is not None and bool(self.stream_options.include_usage),
+        )
+
+
+class _Chat(_Sampling):
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=list[_Message]
+    )
+    tools: list[_Tool] | None = None
+    tool_choice: str | _Object | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _Format | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    logit_bias: _Object | list[msgspec.Raw] | None = None
+
+
+class _Completion(_Sampling):
+    prompt: _Texts | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    logprobs: int | bool | None = None
+    logit_bias: _Object | list[msgspec.Raw] | None = None
+
+
+class _Embedding(msgspec.Struct):
+    model: str = ""
+    encoding_format: str | None = None
+    dimensions: Positive | None = None
+    user: str | None = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+_SAMPLING: Final = msgspec.json.Decoder(_Sampling)
+_SAMPLING_FIELDS: Final = frozenset(_Sampling.__struct_fields__)
+_CHAT: Final = msgspec.json.Decoder(_Chat)
+_COMPLETION: Final = msgspec.json.Decoder(_Completion)
+_TEXTS: Final = msgspec.json.Decoder(dict[str, _Texts | None])
+_EMBEDDING: Final = msgspec.json.Decoder(_Embedding)
+_ANSWER: Final = msgspec.json.Decoder(_Answer)
+
+_TYPES: Final = {
+    401: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    429: "insufficient_quota",
+    502: "server_error",
+    503: "server_error",
+    500: "server_error",
+}
+
+
+_EMPTY_CHOICE: Final[dict[str, object]] = {"index": 0, "delta": {}, "finish_reason": None}
+
+
+class _OpenAi:
+    """What the three surfaces share: errors, usage, keep-alive."""
+
+    def error(self, error: FlockError) -> bytes:
+        message = f"{error.message}. {error.hint}" if error.hint else error.message
+        kind = _TYPES.get(error.status, "invalid_request_error")
+        return msgspec.json.encode(
+            {"error": {"message": message, "type": kind, "param": error.field, "code": error.code}}
+        )
+
+    def stream_error(self, error: FlockError) -> bytes:
+        return b"data: " + self.error(error) + b"\n\n"
+
+    def usage(self, body: bytes) -> Usage | None:
+        try:
+            usage = _ANSWER.decode(body).usage
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        if usage is None:
+            return None
+        cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
+        return Usage(max(usage.prompt_tokens, 0), max(usage.completion_tokens or 0, 0), max(cached or 0, 0))
+
+
+class ChatSurface(_OpenAi):
+    """POST /v1/chat/completions."""
+
+    name: Final = "chat"
+    capability: Capability = "chat"
+
+    def parse(self, body: bytes) -> Inbound:
+        fields = read_fields(body)
+        sampling = _sampling(fields)
+        messages = bytes(memoryview(fields.get("messages", b""))[:64])
+        if not messages.startswith(b"[") or messages[1:].lstrip().startswith(b"]"):
+            raise BadRequest("messages: a non-empty list of messages is required", field="messages")
+        return sampling.inbound(fields)
+
+    def wanted(self, inbound: Inbound) -> Wanted:
+        messages = bytes(memoryview(inbound.fields["messages"]))
+        return Wanted("chat", len(messages) // 4, b'"image_url"' in messages)
+
+    def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
+        try:
+            messages = decode(_CHAT, body).messages
+        except BadRequest as error:
+            return error
+        parts = [
+            part for message in messages if isinstance(message.content, list) for part in message.content
+        ]
+        if "vision" not in capabilities and any(part.type == "image_url" for part in parts):
+            return BadRequest("messages: this model cannot see images", field="messages")
+        return None
+
+    def keep_alive(self, request_id: str, model: str, created: int) -> bytes:
+        chunk = {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+            "choices": [_EMPTY_CHOICE],
+        }
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+class CompletionSurface(_OpenAi):
+    """POST /v1/completions."""
+
+    name: Final = "completions"
+    capability: Capability = "completion"
+
+    def parse(self, body: bytes) -> Inbound:
+        fields = read_fields(body)
+        sampling = _sampling(fields)
+        return sampling.inbound(fields, _count_texts(fields, "prompt"))
+
+    def wanted(self, inbound: Inbound) -> Wanted:
+        return Wanted("completion", len(memoryview(inbound.fields["prompt"])) // 4)
+
+    def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
+        try:
+            decode(_COMPLETION, body)
+        except BadRequest as error:
+            return error
+        return None
+
+    def keep_alive(self, request_id: str, model: str, created: int) -> bytes:
+        chunk = {
+            "id": f"cmpl-{request_id}",
+            "object": "text_completion",
+            "created": created,
+            "model": model,
+            "choices": [{"index": 0, "text": "", "logprobs": None, "finish_reason": None}],
+        }
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+class EmbeddingSurface(_OpenAi):
+    """POST /v1/embeddings. Never streamed."""
+
+    name: Final = "embeddings"
+    capability: Capability = "embedding"
+
+    def parse(self, body: bytes) -> Inbound:
+        fields = read_fields(body)
+        embedding = decode(_EMBEDDING, body)
+        _count_texts(fields, "input")
+        if embedding.encoding_format not in (None, "float", "base64"):
+            raise BadRequest('encoding_format: must be "float" or "base64"', field="encoding_format")
+        return Inbound(fields, embedding.model, max_tokens=0)
+
+    def wanted(self, inbound: Inbound) -> Wanted:
+        return Wanted("embedding")
+
+    def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
+        if "embedding" not in capabilities:
+            return BadRequest("model: this model makes no embeddings", field="model")
+        return None
+
+    def keep_alive(self, request_id: str, model: str, created: int) -> bytes:
+        return b""
+
+
+def _sampling(fields: Fields) -> _Sampling:
+    known = {name: raw for name, raw in fields.items() if name in _SAMPLING_FIELDS}
+    return decode(_SAMPLING, msgspec.json.encode(known))
+
+
+def _count_texts(fields: Fields, name: str) -> int:
+    """How many texts `name` holds. Raises BadRequest when there is none, or text and numbers are mixed."""
+    texts = decode(_TEXTS, msgspec.json.encode({name: fields[name]})).get(name) if name in fields else None
+    if isinstance(texts, str):
+        return 1
+    if not texts:
+        raise BadRequest(
+            f"{name}: a text, or a non-empty list of texts or of token lists, is required", field=name
+        )
+    if len({type(text) for text in texts}) > 1 or [] in texts:
+        raise BadRequest(f"{name}: texts, token numbers and empty lists may not be mixed", field=name)
+    return 1 if isinstance(texts[0], int) else len(texts)

@@ -1,0 +1,74 @@
+"""Which replica serves a request: filter, score, pick. Pure; recording happens after dispatch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from controlplane.routing.table import Replica, Route
+
+LOCAL_BONUS: Final = 0.1
+"""What the leader's own machine is worth: it saves a hop, and must not outweigh a free slot elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One candidate as it was judged. `rejected` is why it could not serve, else ""; `score` is higher for better."""
+
+    placement_id: str
+    node_id: str
+    in_flight: int
+    slots: int
+    score: float
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    replica: Replica
+    reason: str
+    considered: tuple[Considered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Saturated:
+    """Replicas exist, all slots are taken."""
+
+    considered: tuple[Considered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """No replica can serve: none is ready, or all were tried."""
+
+    considered: tuple[Considered, ...]
+
+
+def choose(
+    route: Route, in_flight: Mapping[str, int], avoid: Mapping[str, str]
+) -> RouteDecision | Saturated | NotLoaded:
+    """Pick a replica of `route`.
+
+    `in_flight`: requests of ours on each placement (the gateway's own count is the truth). `avoid`: placements not to
+    use and why, such as one that has just refused a connection.
+    """
+    best: tuple[float, Replica] | None = None
+    considered: list[Considered] = []
+    saturated = False
+    for replica in route.replicas:
+        busy = in_flight.get(replica.placement_id, 0)
+        rejected = avoid.get(replica.placement_id, "")
+        if not rejected and busy >= replica.slots:
+            rejected, saturated = "no free slot", True
+        score = 0.0
+        if not rejected:
+            score = 1.0 - busy / replica.slots + (LOCAL_BONUS if replica.local else 0.0)
+            if best is None or score > best[0]:
+                best = (score, replica)
+        considered.append(
+            Considered(replica.placement_id, replica.node_id, busy, replica.slots, round(score, 3), rejected)
+        )
+    judged = tuple(considered)
+    if best is not None:
+        reason = "only-replica" if len(route.replicas) == 1 else "least-loaded"
+        return RouteDecision(best[1], reason, judged)
+    return Saturated(judged) if saturated else NotLoaded(judged)

@@ -1,0 +1,159 @@
+"""Who is being served and who waits: the gateway's own count of requests per placement, and a bounded queue per model.
+
+A claim is a guard: however its request ends, `release` frees the slot and hands it to the first waiter that can use it.
+A newcomer never overtakes a waiter. Everything runs on one event loop, so nothing here needs a lock.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from controlplane.routing.policy import NotLoaded, RouteDecision, Saturated, choose
+from controlplane.routing.table import RoutingTable
+from flockpy.errors import Overloaded
+
+SUSPECT_S = 1.0
+"""How long a placement is avoided after it refused a connection, unless its agent reports it anew before."""
+
+
+class Claim:
+    """One slot of one placement, held by one request."""
+
+    __slots__ = ("_held", "_slots", "decision")
+
+    def __init__(self, slots: "Slots", decision: RouteDecision) -> None:
+        self._slots = slots
+        self._held = True
+        self.decision = decision
+
+    def release(self) -> None:
+        """Give the slot back; only the first call counts."""
+        if self._held:
+            self._held = False
+            self._slots.released(self.decision)
+
+
+class Waiter:
+    """A place in the queue of a model. `future` gets the claim when it is its turn."""
+
+    __slots__ = ("future", "model_id")
+
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
+        self.future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
+
+
+class Slots:
+    """`table` answers the current routing table; `depth` bounds the queue of each model."""
+
+    def __init__(self, table: Callable[[], RoutingTable], *, depth: int) -> None:
+        self._table = table
+        self._depth = depth
+        self._in_flight: dict[str, int] = {}
+        self._models: dict[str, int] = {}
+        self._queues: dict[str, deque[Waiter]] = {}
+        self._last_used: dict[str, float] = {}
+        self._suspects: dict[str, tuple[str, float]] = {}
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Requests on each placement now."""
+        return self._in_flight
+
+    def queued(self, model_id: str) -> int:
+        return len(self._queues.get(model_id, ()))
+
+    def position(self, waiter: Waiter) -> int:
+        """1 for the next to be served; 0 when it waits no more."""
+        queue = self._queues.get(waiter.model_id, deque())
+        return queue.index(waiter) + 1 if waiter in queue else 0
+
+    def idle(self, now: float) -> dict[str, float | None]:
+        """Seconds since the last use of each model used so far; None while requests of it run or wait. `now` is the
+        event loop's time."""
+        return {
+            model: None if self._models.get(model) or self._queues.get(model) else now - last
+            for model, last in self._last_used.items()
+        }
+
+    def claim(self, model_id: str) -> Claim | Saturated | NotLoaded:
+        """A slot at once, or why there is none. Whoever gets no slot may `enqueue`."""
+        if self._queues.get(model_id):
+            return Saturated(())
+        return self._try(model_id)
+
+    def enqueue(self, model_id: str) -> Waiter:
+        """Wait in line. Raises Overloaded when the line is full."""
+        queue = self._queues.setdefault(model_id, deque())
+        if len(queue) >= self._depth:
+            raise Overloaded(
+                f"the queue of model {model_id} is full ({self._depth} requests wait)", retry_after=5
+            )
+        waiter = Waiter(model_id)
+        queue.append(waiter)
+        self._last_used[model_id] = asyncio.get_running_loop().time()
+        return waiter
+
+    def abandon(self, waiter: Waiter) -> None:
+        """Leave the line; a slot that was handed over in the same moment is given back."""
+        queue = self._queues.get(waiter.model_id)
+        if queue and waiter in queue:
+            queue.remove(waiter)
+        if waiter.future.done() and not waiter.future.cancelled():
+            waiter.future.result().release()
+        waiter.future.cancel()
+
+    def suspect(self, placement_id: str, reason: str) -> None:
+        """Avoid a placement for `SUSPECT_S`: it refused a connection or died before its first byte."""
+        loop = asyncio.get_running_loop()
+        self._suspects[placement_id] = (reason, loop.time() + SUSPECT_S)
+        loop.call_later(SUSPECT_S, self.serve_waiters)
+
+    def table_changed(self) -> None:
+        """The routing table is a new one: forget suspicions, serve whoever can be served now."""
+        self._suspects.clear()
+        self.serve_waiters()
+
+    def released(self, decision: RouteDecision) -> None:
+        placement, model = decision.replica.placement_id, decision.replica.model_id
+        for counts, key in ((self._in_flight, placement), (self._models, model)):
+            counts[key] -= 1
+            if not counts[key]:
+                del counts[key]
+        self._last_used[model] = asyncio.get_running_loop().time()
+        if self._queues.get(model):
+            self._serve(model)
+
+    def serve_waiters(self) -> None:
+        for model_id in list(self._queues):
+            self._serve(model_id)
+
+    def _serve(self, model_id: str) -> None:
+        queue = self._queues[model_id]
+        while queue:
+            if queue[0].future.done():
+                queue.popleft()
+                continue
+            claim = self._try(model_id)
+            if not isinstance(claim, Claim):
+                return
+            queue.popleft().future.set_result(claim)
+        del self._queues[model_id]
+
+    def _try(self, model_id: str) -> Claim | Saturated | NotLoaded:
+        route = self._table().routes.get(model_id)
+        if route is None:
+            return NotLoaded(())
+        choice = choose(route, self._in_flight, self._avoided() if self._suspects else {})
+        if not isinstance(choice, RouteDecision):
+            return choice
+        placement = choice.replica.placement_id
+        self._in_flight[placement] = self._in_flight.get(placement, 0) + 1
+        self._models[model_id] = self._models.get(model_id, 0) + 1
+        self._last_used[model_id] = asyncio.get_running_loop().time()
+        return Claim(self, choice)
+
+    def _avoided(self) -> Mapping[str, str]:
+        now = asyncio.get_running_loop().time()
+        self._suspects = {p: s for p, s in self._suspects.items() if s[1] > now}
+        return {placement: reason for placement, (reason, _) in self._suspects.items()}

@@ -1,0 +1,360 @@
+"""Connections, exchanges and their pool; see the package's docstring for how they are used."""
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+import httptools
+
+from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, Origin, Silent
+
+HIGH_WATER: Final = 256 * 1024
+"""Unread body bytes at which the socket is paused."""
+MAX_HEAD: Final = 64 * 1024
+"""Bytes an answer may take before its headers are complete."""
+MAX_POOLED: Final = 1024
+POOLED_S: Final = 4.0
+"""Idle connections are dropped after this; llama.cpp closes its own after 5 s."""
+
+
+class _Connection(asyncio.Protocol):
+    """One socket and the parser of the answer under way. Owned by the pool when idle, by one Exchange when not."""
+
+    def __init__(self, pool: "Client", origin: Origin) -> None:
+        self.pool = pool
+        self.origin = origin
+        self.transport: asyncio.Transport  # set by the event loop before anybody sees the connection
+        self.exchange: Exchange | None = None
+        self.parser = httptools.HttpResponseParser(self)
+        self.idle_since = 0.0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._complete = False
+
+    def begin(self, exchange: "Exchange", data: list[bytes]) -> None:
+        self.exchange = exchange
+        self._headers, self._head_bytes, self._complete = [], 0, False
+        self.transport.writelines(data)
+
+    def close(self) -> None:
+        self.transport.abort()
+
+    # asyncio.Protocol
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:  # bytes nobody asked for: the connection is out of step
+            self.close()
+            return
+        exchange.touched()
+        if exchange.answer is None:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.exchange is not None:
+                self._fail(f"the peer does not speak HTTP: {error}")
+            self.close()
+            return
+        if self._complete:
+            self._finish()
+        elif exchange.answer is None and self._head_bytes > MAX_HEAD:
+            self._fail(f"the answer's headers exceed {MAX_HEAD} bytes")
+            self.close()
+        else:
+            exchange.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.forget(self)
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if exc is None and exchange.answer is not None and self._ends_with_connection():
+            self.exchange = None
+            exchange.end()
+        else:
+            self._fail("the connection was closed in mid-answer" if exchange.answer else "no answer came")
+
+    # httptools callbacks
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self.parser.get_status_code()
+        if status >= 200 and self.exchange is not None:
+            self.exchange.answer = Head(status, tuple(self._headers))
+        self._headers = []
+
+    def on_body(self, body: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.received(body)
+
+    def on_message_complete(self) -> None:
+        if self.exchange is not None and self.exchange.answer is not None:  # an interim 1xx is not the answer
+            self._complete = True
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # a second answer nobody asked for, in the same read
+            self._complete = False
+            self._fail("the peer sent more than one answer")
+            self.close()
+
+    def _finish(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            return
+        if self.parser.should_keep_alive():
+            exchange.resume()
+            self.pool.give_back(self)
+        else:
+            self.close()
+        exchange.end()
+
+    def _ends_with_connection(self) -> bool:
+        answer = self.exchange.answer if self.exchange else None
+        return (
+            answer is not None and not answer.get(b"content-length") and not answer.get(b"transfer-encoding")
+        )
+
+    def _fail(self, message: str) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.fail(message)
+
+
+class Exchange:
+    """One request and its answer. Made by `Client.start`; used by one task."""
+
+    def __init__(self, client: "Client", origin: Origin, data: list[bytes]) -> None:
+        self.answer: Head | None = None
+        self._client = client
+        self._origin = origin
+        self._request = data
+        self._connection: _Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._paused = False
+        self._ended = False
+        self._error: ExchangeBroken | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._last = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reused = False
+
+    async def head(self) -> Head | Silent:
+        """The answer's status and headers, or SILENT after `silence_s` without them.
+
+        Raises ExchangeBroken, and ConnectError when the second try finds nobody.
+        """
+        while self.answer is None:
+            if self._error is not None:
+                if not self._reused or self._error.answered:
+                    raise self._error
+                self._error = None
+                await self.send(fresh=True)
+            if await self._woken() and self.answer is None and self._error is None:
+                return SILENT
+        self._request = []
+        return self.answer
+
+    async def read(self) -> bytes | Silent:
+        """All body bytes at hand; b"" at the clean end; SILENT after `silence_s` without any. Raises ExchangeBroken."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return b""
+            if await self._woken() and not self._chunks and not self._ended and self._error is None:
+                return SILENT
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
+        self._buffered = 0
+        self.resume()
+        return data
+
+    async def body(self, limit: int) -> bytes:
+        """The rest of the body, at most `limit` bytes. Raises ExchangeBroken, also when there is more."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            data = await self.read()
+            if isinstance(data, Silent):
+                continue
+            if not data:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            size += len(data)
+            if size > limit:
+                self.abort()
+                raise ExchangeBroken(f"the answer exceeds {limit} bytes", answered=True)
+            parts.append(data)
+
+    def abort(self) -> None:
+        """Close the connection unless the answer has ended; the peer sees its client go. A waiting read fails."""
+        if not self._ended:
+            self._drop("the exchange was aborted")
+
+    async def send(self, *, fresh: bool) -> None:
+        connection = None if fresh else self._client.take(self._origin)
+        self._reused = connection is not None
+        if connection is None:
+            connection = await self._client.connect(self._origin)
+        self._connection = connection
+        self._last = self._loop.time()
+        connection.begin(self, self._request)
+
+    async def _woken(self) -> bool:
+        """Wait for the connection to say something; True when it was only the silence timer."""
+        self._waiter = self._loop.create_future()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._client.silence_s, self._on_timer)
+        before = self._last
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        return self._last == before
+
+    def _on_timer(self) -> None:
+        # One lazy timer for silence and idleness: a byte only notes the time, it never touches the timer.
+        self._timer = None
+        if self._ended or self._error is not None or self._waiter is None:
+            return
+        quiet = self._loop.time() - self._last
+        if quiet >= self._client.idle_s:
+            self._drop(f"the peer was silent for {quiet:.0f} s")
+        elif quiet >= self._client.silence_s:
+            self._wake()
+        else:
+            self._timer = self._loop.call_later(self._client.silence_s - quiet, self._on_timer)
+
+    def _drop(self, message: str) -> None:
+        if self._connection is not None and self._connection.exchange is self:
+            self._connection.exchange = None
+            self._connection.close()
+        self._reused = False  # what we end ourselves is not sent again
+        self.fail(message)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # called by the connection
+    def touched(self) -> None:
+        self._last = self._loop.time()
+
+    def wake(self) -> None:
+        if self.answer is not None:
+            self._wake()
+
+    def resume(self) -> None:
+        if self._paused and self._connection is not None:
+            self._paused = False
+            self._last = self._loop.time()
+            self._connection.transport.resume_reading()
+
+    def received(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._buffered += len(body)
+        if self._buffered > HIGH_WATER and not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.transport.pause_reading()
+
+    def end(self) -> None:
+        self._ended = True
+        self._connection = None
+        self._stop_timer()
+        self._wake()
+
+    def fail(self, message: str) -> None:
+        self._error = ExchangeBroken(message, answered=self.answer is not None)
+        self._stop_timer()
+        self._wake()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Client:
+    """Connections to any number of origins; belongs to one event loop."""
+
+    def __init__(self, *, connect_s: float = 2.0, silence_s: float = 10.0, idle_s: float = 600.0) -> None:
+        self.connect_s = connect_s
+        self.silence_s = silence_s
+        self.idle_s = idle_s
+        self._idle: dict[Origin, deque[_Connection]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
+        """Write a request and answer its exchange. Raises ConnectError."""
+        exchange = Exchange(self, origin, [head, body] if body else [head])
+        await exchange.send(fresh=False)
+        return exchange
+
+    async def close(self) -> None:
+        """Drop the idle connections."""
+        for connections in self._idle.values():
+            for connection in list(connections):
+                connection.close()
+        self._idle.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    async def connect(self, origin: Origin) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self, origin), origin.host, origin.port, ssl=origin.tls
+                )
+        except TimeoutError:
+            raise ConnectError(
+                f"no connection to {origin.host}:{origin.port} within {self.connect_s} s"
+            ) from None
+        except OSError as error:
+            raise ConnectError(
+                f"no connection to {origin.host}:{origin.port}: {error.strerror or error}"
+            ) from error
+        return connection
+
+    def take(self, origin: Origin) -> _Connection | None:
+        """The most recently used idle connection that is still open."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def give_back(self, connection: _Connection) -> None:
+        idle = self._idle.setdefault(connection.origin, deque(maxlen=None))
+        if len(idle) >= MAX_POOLED:
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(POOLED_S, self._sweep)
+
+    def forget(self, connection: _Connection) -> None:
+        idle = self._idle.get(connection.origin)
+        if idle and connection in idle:
+            idle.remove(connection)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - POOLED_S
+        for origin, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since <= oldest:
+                idle.popleft().close()
+            if not idle:
+                del self._idle[origin]
+        if self._idle:
+            self._sweeper = loop.call_later(POOLED_S / 2, self._sweep)

@@ -1,0 +1,52 @@
+"""What an exchange speaks of: where to connect, an answer's head, and what can go wrong."""
+
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+
+class HttpError(Exception):
+    """Base of what can go wrong with an exchange; the message is fit for a log, not for a client."""
+
+
+class ConnectError(HttpError):
+    """No connection: refused, unreachable or not in time. Nothing was sent."""
+
+
+class ExchangeBroken(HttpError):
+    """The peer broke off, spoke no HTTP or fell silent. `answered`: at least one byte had come."""
+
+    def __init__(self, message: str, *, answered: bool) -> None:
+        super().__init__(message)
+        self.answered = answered
+
+
+class Silent:
+    """The type of `SILENT`; false-like values are reserved for the end of a body."""
+
+    def __repr__(self) -> str:
+        return "SILENT"
+
+
+SILENT: Final = Silent()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where to connect. Equal origins share connections."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and headers of an answer; names as the peer wrote them, in lower case."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def get(self, name: bytes) -> bytes:
+        """The first value of a header, b"" without one. `name` in lower case."""
+        return next((value for key, value in self.headers if key == name), b"")
