@@ -1,0 +1,161 @@
+"""What an engine driver is. Pure: a driver says what to run and what answers mean; the agent does the rest.
+
+To add an engine: one file here with a class of this shape, and its line in the registry (`__init__`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from flockpy.gguf import GgufMetadata
+from flockpy.node import EngineInfo
+from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+
+Native = Literal["chat", "completions", "embeddings", "rerank", "responses", "messages", "count_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What drivers ask about the computer they would run on.
+
+    `cpu_flags` are Linux's names, empty on other systems. `programs` are absolute paths by name, `versions`
+    those of programs and of Python packages; both hold only what was found. `python` runs our own modules.
+    """
+
+    os: str
+    arch: str
+    physical_cores: int
+    python: str
+    cpu_flags: frozenset[str] = frozenset()
+    programs: Mapping[str, str] = field(default_factory=dict[str, str])
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    accelerated: bool = False
+    """A GPU is there: weights and cache need not fit the main memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What the gateway must know of an engine's habits. The defaults describe a faultless one."""
+
+    native: frozenset[Native] = frozenset({"chat", "completions", "embeddings"})
+    """Surfaces the engine speaks by itself; others are translated."""
+    closes_after_stream: bool = False
+    """The engine closes a connection after a stream, whatever its headers say: do not reuse it."""
+    ignores_named_tool_choice: bool = False
+    """`tool_choice` as an object is taken for "auto": send only the named tool and "required"."""
+    chat_ids_everywhere: bool = False
+    """Answers of /v1/completions carry a ``chatcmpl-`` id: give them one of their own."""
+    reports_cached_tokens: bool = True
+    checks_model_name: bool = True
+    """The `model` of a request must be the engine's own name for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a new engine shall listen, always on loopback, and the key it shall ask for."""
+
+    port: int
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Listen({self.port})"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A program to start. `env` is added to the environment and may hold the key; `argv` never does."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Launch({self.argv})"
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """It listens and is not ready yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """It serves: `slots` requests at once, each with `context_window` tokens."""
+
+    slots: int
+    context_window: int
+    model: str = ""
+    """The engine's own name for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What answers there is not the engine we started."""
+
+    reason: str
+
+
+Readiness = Loading | Answering | Wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine says of its work: requests in it, and waiting inside it."""
+
+    busy: int
+    waiting: int
+
+
+class EngineDriver(Protocol):
+    """One kind of engine. All methods are pure."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def quirks(self) -> Quirks: ...
+
+    @property
+    def health_path(self) -> str:
+        """Any HTTP answer here, without a key, means that the process is not hung."""
+        ...
+
+    @property
+    def ready_path(self) -> str:
+        """Asked with the bearer key; `readiness` reads the answer."""
+        ...
+
+    @property
+    def load_path(self) -> str: ...
+
+    def availability(self, machine: Machine) -> EngineInfo:
+        """Whether this machine can run it; if not, why, and what mends that."""
+        ...
+
+    def refusal(self, model: ModelSpec) -> str:
+        """Why it cannot serve `model`; "" when it can."""
+        ...
+
+    def settle(
+        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    ) -> EngineOptions:
+        """The options it will really run with: capped by the model and by `memory_bytes` (None: no cap)."""
+        ...
+
+    def command(
+        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+    ) -> Launch:
+        """How to start it; the options in `spec` are settled. `meta` None: the model is no GGUF file."""
+        ...
+
+    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
+        """Memory in bytes that a model of that size takes; `options.context` as settled.
+
+        `cache_elements`: key and value elements for one token of context over all layers.
+        """
+        ...
+
+    def readiness(self, status: int, body: bytes) -> Readiness: ...
+
+    def load(self, body: bytes) -> Load | None:
+        """What the answer of `load_path` says; None when it cannot be read."""
+        ...

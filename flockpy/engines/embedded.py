@@ -1,0 +1,92 @@
+"""The engine that comes along: xllamacpp, llama.cpp as a Python package, in one process per model. Pure."""
+
+import msgspec
+
+from flockpy.engines import llama, memory
+from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.gguf import GgufMetadata, Pooling
+from flockpy.node import EngineInfo
+from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+
+HOST_ENV = "FLOCK_ENGINE_HOST"
+"""The environment variable that carries `HostSettings` as JSON: unlike argv, other users cannot read it."""
+
+
+class HostSettings(msgspec.Struct, frozen=True):
+    """What the child process (`embedded_host`) is told."""
+
+    path: str
+    alias: str
+    port: int
+    key: str
+    context: int
+    """Tokens per slot."""
+    slots: int
+    threads: int
+    kv_cache: str
+    flash_attention: bool
+    gpu_layers: int
+    prompt_cache_mib: int = llama.PROMPT_CACHE_MIB
+    pooling: Pooling | None = None
+    """Set for a model that embeds or ranks; None for one that generates."""
+
+
+class EmbeddedDriver:
+    """xllamacpp in a process of our own making."""
+
+    name = "embedded"
+    quirks: Quirks = llama.QUIRKS
+    health_path = llama.HEALTH_PATH
+    ready_path = llama.READY_PATH
+    load_path = llama.LOAD_PATH
+
+    def availability(self, machine: Machine) -> EngineInfo:
+        version = machine.versions.get("xllamacpp", "")
+        if not version:
+            return EngineInfo(self.name, False, reason="xllamacpp is not installed: pip install xllamacpp")
+        # Its x86 build has one code path and dies of SIGILL on a CPU without AVX2; Linux tells us the flags.
+        if machine.arch in ("x86_64", "AMD64") and machine.cpu_flags and "avx2" not in machine.cpu_flags:
+            reason = (
+                "this CPU has no AVX2, which xllamacpp needs: install llama.cpp and put llama-server on PATH"
+            )
+            return EngineInfo(self.name, False, version, reason)
+        return EngineInfo(self.name, True, version)
+
+    def refusal(self, model: ModelSpec) -> str:
+        return llama.refusal(model)
+
+    def settle(
+        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    ) -> EngineOptions:
+        return llama.settle(model, meta, options, memory_bytes)
+
+    def command(
+        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+    ) -> Launch:
+        settings = HostSettings(
+            path=spec.model.path,
+            alias=spec.model.id,
+            port=listen.port,
+            key=listen.key,
+            context=spec.options.context,
+            slots=spec.options.slots,
+            # One thread too many is far worse than one too few: its OpenMP threads wait by spinning.
+            threads=max(1, machine.physical_cores - 1),
+            kv_cache=spec.options.kv_cache,
+            flash_attention=spec.options.flash_attention,
+            gpu_layers=spec.options.gpu_layers,
+            pooling=llama.pooling(spec.model, meta),
+        )
+        return Launch(
+            argv=(machine.python, "-m", "flockpy.engines.embedded_host", spec.model.id),
+            env={**llama.ENVIRONMENT, HOST_ENV: msgspec.json.encode(settings).decode()},
+        )
+
+    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
+        return memory.estimate(size_bytes, cache_elements, options)
+
+    def readiness(self, status: int, body: bytes) -> Readiness:
+        return llama.readiness(status, body)
+
+    def load(self, body: bytes) -> Load | None:
+        return llama.load(body)

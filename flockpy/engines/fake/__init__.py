@@ -1,0 +1,52 @@
+"""A programmable engine for tests of what stands above engines. It serves only ``*.fake.json``, its scripts.
+
+Pure but for `server` and `__main__`, which the child process runs.
+"""
+
+from flockpy.engines import llama
+from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.gguf import GgufMetadata
+from flockpy.node import EngineInfo
+from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+
+KEY_ENV = "FLOCK_FAKE_KEY"
+SUFFIX = ".fake.json"
+
+
+class FakeDriver:
+    """Starts ``python -m flockpy.engines.fake`` with the model's file as its script."""
+
+    name = "fake"
+    quirks: Quirks = llama.QUIRKS
+    health_path = llama.HEALTH_PATH
+    ready_path = llama.READY_PATH
+    load_path = llama.LOAD_PATH
+
+    def availability(self, machine: Machine) -> EngineInfo:
+        return EngineInfo(self.name, True)
+
+    def refusal(self, model: ModelSpec) -> str:
+        return (
+            "" if model.path.endswith(SUFFIX) else f"{model.path} is no script of a fake engine (*{SUFFIX})"
+        )
+
+    def settle(
+        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    ) -> EngineOptions:
+        return options
+
+    def command(
+        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+    ) -> Launch:
+        module = (machine.python, "-m", "flockpy.engines.fake")
+        argv = (*module, "--port", str(listen.port), "--alias", spec.model.id, "--script", spec.model.path)
+        return Launch(argv, {KEY_ENV: listen.key})
+
+    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
+        return size_bytes
+
+    def readiness(self, status: int, body: bytes) -> Readiness:
+        return llama.readiness(status, body)
+
+    def load(self, body: bytes) -> Load | None:
+        return llama.load(body)

@@ -1,0 +1,81 @@
+"""llama.cpp's own `llama-server`, found on this machine; and one that runs already, to be adopted. Pure."""
+
+from flockpy.engines import llama, memory
+from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.gguf import GgufMetadata
+from flockpy.node import EngineInfo
+from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+
+PROGRAM = "llama-server"
+_OPTIONAL = {
+    "LLAMA_ARG_CACHE_RAM": str(llama.PROMPT_CACHE_MIB),
+    "LLAMA_ARG_CORS_ORIGINS": "localhost",
+    "LLAMA_ARG_CORS_CREDENTIALS": "0",
+}
+"""Given by environment: a build that does not know them ignores them, where it would refuse a flag."""
+
+
+class LlamaCppDriver:
+    """One `llama-server` for each model."""
+
+    name = "llamacpp"
+    quirks: Quirks = llama.QUIRKS
+    health_path = llama.HEALTH_PATH
+    ready_path = llama.READY_PATH
+    load_path = llama.LOAD_PATH
+
+    def availability(self, machine: Machine) -> EngineInfo:
+        if PROGRAM in machine.programs:
+            return EngineInfo(self.name, True, machine.versions.get(PROGRAM, ""))
+        reason = f"no {PROGRAM} on PATH: install llama.cpp, or set engine.llamacpp_path to the program"
+        return EngineInfo(self.name, False, reason=reason)
+
+    def refusal(self, model: ModelSpec) -> str:
+        return llama.refusal(model)
+
+    def settle(
+        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    ) -> EngineOptions:
+        return llama.settle(model, meta, options, memory_bytes)
+
+    def command(
+        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+    ) -> Launch:
+        options = spec.options
+        arguments = {
+            "--model": spec.model.path,
+            "--alias": spec.model.id,
+            "--host": "127.0.0.1",
+            "--port": str(listen.port),
+            "--parallel": str(options.slots),
+            "--ctx-size": str(options.context * options.slots),
+            "--threads": str(max(1, machine.physical_cores - 1)),
+            "--flash-attn": "on" if options.flash_attention else "off",
+            "--cache-type-k": options.kv_cache,
+            "--cache-type-v": options.kv_cache,
+        }
+        switches = ["--jinja", "--metrics", "--slots", "--no-webui"]
+        if options.gpu_layers >= 0:
+            arguments["--n-gpu-layers"] = str(options.gpu_layers)
+        pooling = llama.pooling(spec.model, meta)
+        if pooling == "rank":
+            switches.append("--reranking")
+        elif pooling is not None:
+            switches.append("--embeddings")
+            arguments["--pooling"] = pooling
+        if pooling is not None:
+            arguments["--batch-size"] = arguments["--ubatch-size"] = str(options.context)
+        pairs = (text for pair in arguments.items() for text in pair)
+        return Launch(
+            argv=(machine.programs[PROGRAM], *pairs, *switches),
+            env={**llama.ENVIRONMENT, **_OPTIONAL, "LLAMA_API_KEY": listen.key},
+        )
+
+    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
+        return memory.estimate(size_bytes, cache_elements, options)
+
+    def readiness(self, status: int, body: bytes) -> Readiness:
+        return llama.readiness(status, body)
+
+    def load(self, body: bytes) -> Load | None:
+        return llama.load(body)
