@@ -6,17 +6,14 @@ before it is used, large arrays (the vocabulary) are stepped over, and a file th
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from flockpy.errors import BadRequest
-from flockpy.placement import Capability
+from flockpy.modelfile import GgufMetadata, Kind, Pooling
 
 Value = str | int | float | bool | tuple[int | float | bool, ...]
-Kind = Literal["model", "adapter", "projector"]
-Pooling = Literal["mean", "cls", "last", "rank"]
 
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRINGS = 65_536, 262_144, 8_000_000
 _MAX_TEXT = 8 * 2**20
@@ -43,34 +40,6 @@ _BLOCKS = {  # tensor type: (elements, bytes) of one block
     34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
 _POOLINGS: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
-_ENCODERS = (
-    "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "neo-bert", "modern-bert",
-    "gemma-embedding",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class GgufMetadata:
-    """The metadata of one file. Lengths in tokens or elements; `size_bytes` of this file, one of `parts`.
-
-    `context_length` is 0 and texts are "" where the file says nothing. `cache_elements`: the key and value
-    elements that one token of context takes, over all layers; `head_elements`: the width of one key head.
-    """
-
-    architecture: str
-    kind: Kind
-    name: str
-    size_bytes: int
-    parts: int
-    context_length: int
-    quantization: str
-    parameters: int
-    layers: int
-    embedding_length: int
-    cache_elements: int
-    head_elements: int
-    pooling: Pooling | None
-    chat_template: str
 
 
 def read_metadata(path: Path) -> GgufMetadata:
@@ -84,33 +53,6 @@ def read_metadata(path: Path) -> GgufMetadata:
         raise BadRequest(f"{path} is not a usable GGUF file: {broken}", hint=hint) from None
     except OSError as error:
         raise BadRequest(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def capabilities(meta: GgufMetadata) -> tuple[Capability, ...]:
-    """What the model can be asked for; () for a file that is no model by itself (an adapter, a projector)."""
-    if meta.kind != "model":
-        return ()
-    if meta.pooling == "rank":
-        return ("rerank",)
-    if meta.pooling is not None or meta.architecture in _ENCODERS:
-        return ("embedding",)
-    return ("chat", "completion", "tools") if "tools" in meta.chat_template else ("chat", "completion")
-
-
-def details(meta: GgufMetadata) -> dict[str, str | int | bool]:
-    """The metadata worth keeping beside an installed model, as plain values."""
-    return {
-        "format": "gguf",
-        "architecture": meta.architecture,
-        "name": meta.name,
-        "quantization": meta.quantization,
-        "parameters": meta.parameters,
-        "layers": meta.layers,
-        "embedding_length": meta.embedding_length,
-        "cache_elements": meta.cache_elements,
-        "pooling": meta.pooling or "",
-        "chat_template": bool(meta.chat_template),
-    }
 
 
 class _Broken(Exception):

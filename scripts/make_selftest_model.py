@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the model that ships with flockpy, the same bytes each time: ``python scripts/make_selftest_model.py [OUT]``."""
+"""Write the model that ships with flockpy, the same bytes each time: ``make_selftest_model.py [OUT]``."""
 
 import sys
 from pathlib import Path

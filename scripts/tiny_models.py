@@ -6,15 +6,17 @@ loop     repeats `text` for ever: for streams, cancelling, draining, queues
 tool     answers with one call of a tool: `tool_call`, whose JSON is a single token
 random   random weights: valid, and gibberish
 
-The first three hold a hand-made table instead of knowledge: each token of the answer has a direction of its own in
-the embedding, and the output matrix reads the next token off it. All layers are zero, so they cost their time and
-change nothing. Hence the answer depends on the last token alone and is the same at any temperature up to 1.
+The first three hold a hand-made table instead of knowledge: each token of the answer has a direction of its
+own in the embedding, and the output matrix reads the next token off it. All layers are zero, so they cost
+their time and change nothing. Hence the answer depends on the last token alone, and is the same at any
+temperature up to 1.
 The bytes written depend on the arguments alone.
 
     python scripts/tiny_models.py OUT.gguf --mode loop --layers 8 --dim 512     # slower, 46 MB
 """
 
 import argparse
+import itertools
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -54,7 +56,7 @@ TEMPLATE = (
     "{{- '<|im_start|>assistant\\n' + (message.content or '') }}"
     "{%- for call in message.tool_calls or [] %}"
     "{%- set function = call.function or call %}"
-    "{{- '\\n<tool_call>\\n{\"name\": \"' + function.name + '\", \"arguments\": ' }}"
+    '{{- \'\\n<tool_call>\\n{"name": "\' + function.name + \'", "arguments": \' }}'
     "{{- function.arguments if function.arguments is string else (function.arguments | tojson) }}"
     "{{- '}\\n</tool_call>' }}"
     "{%- endfor %}"
@@ -132,7 +134,7 @@ def successors(model: TinyModel, tokenizer: Tokenizer) -> tuple[list[tuple[int, 
     if len(set(text)) < len(text) or newline in text:
         raise ValueError(f"a word or sign occurs twice in {model.text!r}; each must be a token of its own")
     last = (text[-1], text[0] if model.mode == "loop" else stop)
-    return [(newline, text[0]), *zip(text, text[1:], strict=False), last, (stop, stop)], text[0]
+    return [(newline, text[0]), *itertools.pairwise(text), last, (stop, stop)], text[0]
 
 
 def embedding_and_output(model: TinyModel, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
@@ -234,7 +236,8 @@ def _add_tokenizer(file: gguf.GGUFWriter, tokenizer: Tokenizer, specials: list[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("out", type=Path)
     for option in fields(TinyModel):
         parser.add_argument(f"--{option.name.replace('_', '-')}", default=option.default,

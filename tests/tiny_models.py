@@ -1,4 +1,4 @@
-"""Tiny models for tests, made once and kept in the checkout's ``.cache``: `tiny_model(mode="loop", layers=8)`."""
+"""Tiny models for tests, made once and kept in the checkout's ``.cache``: `tiny_model(mode="loop")`."""
 
 import hashlib
 import os
@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from flockpy import gguf
+from flockpy.gguf import read_metadata
+from flockpy.modelfile import capabilities
 from flockpy.placement import ModelSpec
 from scripts import tiny_models
 from scripts.tiny_models import TinyModel
@@ -16,7 +17,7 @@ _CACHE = Path(__file__).resolve().parent.parent / ".cache" / "tiny-models"
 
 
 def tiny_model(**options: Any) -> Path:
-    """The path of such a model; `options` are the fields of `TinyModel`. Several processes may ask at once."""
+    """The path of such a model; `options` are `TinyModel`'s fields. Several processes may ask at once."""
     model = TinyModel(**options)
     source = Path(tiny_models.__file__).read_bytes()
     digest = hashlib.sha256(source + msgspec.json.encode(model)).hexdigest()[:12]
@@ -31,6 +32,6 @@ def tiny_model(**options: Any) -> Path:
 
 def model_spec(path: Path, model_id: str = "tiny") -> ModelSpec:
     """What a leader would tell an agent about that file."""
-    meta = gguf.read_metadata(path)
+    meta = read_metadata(path)
     size, context = meta.size_bytes, meta.context_length
-    return ModelSpec(model_id, str(path), size, context, gguf.capabilities(meta))
+    return ModelSpec(model_id, str(path), size, context, capabilities(meta))

@@ -1,4 +1,4 @@
-"""The engines flockpy can run: the registry. An engine is one file here and one line in `DRIVERS`."""
+"""The engines flockpy can run: the registry. An engine is one file here and one line in `_ALL`. Pure."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

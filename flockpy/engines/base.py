@@ -1,4 +1,4 @@
-"""What an engine driver is. Pure: a driver says what to run and what answers mean; the agent does the rest.
+"""What an engine driver is: it says what to run and what answers mean; the agent does the rest. Pure.
 
 To add an engine: one file here with a class of this shape, and its line in the registry (`__init__`).
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from flockpy.gguf import GgufMetadata
+from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 

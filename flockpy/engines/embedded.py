@@ -4,7 +4,7 @@ import msgspec
 
 from flockpy.engines import llama, memory
 from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
-from flockpy.gguf import GgufMetadata, Pooling
+from flockpy.modelfile import GgufMetadata, Pooling
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 

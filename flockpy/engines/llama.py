@@ -6,7 +6,7 @@ import msgspec
 
 from flockpy.engines import memory
 from flockpy.engines.base import Answering, Load, Loading, Quirks, Readiness, Wrong
-from flockpy.gguf import GgufMetadata, Pooling
+from flockpy.modelfile import GgufMetadata, Pooling
 from flockpy.placement import EngineOptions, ModelSpec
 
 # Measured on builds 11549 and 11669: a streamed answer promises keep-alive and the socket is closed all the

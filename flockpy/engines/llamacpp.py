@@ -2,7 +2,7 @@
 
 from flockpy.engines import llama, memory
 from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
-from flockpy.gguf import GgufMetadata
+from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 

@@ -1,4 +1,4 @@
-"""How much memory a model takes in an engine of the llama.cpp family. Pure arithmetic, sizes in bytes."""
+"""How much memory a model takes in an engine of the llama.cpp family; sizes in bytes. Pure."""
 
 from flockpy.placement import EngineOptions
 
@@ -38,7 +38,7 @@ def context_that_fits(size_bytes: int, cache_elements: int, options: EngineOptio
     """Tokens per slot, at most `options.context`, that `memory_bytes` hold; when cut, a multiple of 256."""
     each = per_token(cache_elements, options.kv_cache) * options.slots
     room = memory_bytes - fixed(size_bytes)
-    if each * options.context <= room:
+    if each == 0 or each * options.context <= room:
         return options.context
     fitting = int(room / each) // 256 * 256
     return min(options.context, max(SMALLEST_CONTEXT, fitting))

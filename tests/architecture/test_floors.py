@@ -18,7 +18,7 @@ LIBRARY_ROOMS = {
     "litestar": ("controlplane",),
     "prometheus_client": ("flockpy.telemetry",),
     "xllamacpp": ("flockpy.engines",),
-    "httptools": ("flockpy.http",),
+    "httptools": ("flockpy.http", "flockpy.engines.fake"),
     "typer": ("flockpy.cli",),
 }
 

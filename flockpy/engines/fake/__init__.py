@@ -1,11 +1,11 @@
 """A programmable engine for tests of what stands above engines. It serves only ``*.fake.json``, its scripts.
 
-Pure but for `server` and `__main__`, which the child process runs.
+The driver; the child process runs `server`. Pure.
 """
 
 from flockpy.engines import llama
 from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
-from flockpy.gguf import GgufMetadata
+from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 

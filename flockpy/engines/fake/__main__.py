@@ -1,4 +1,4 @@
-"""``python -m flockpy.engines.fake --port PORT --script JSON|FILE [--alias NAME]``; its key: $FLOCK_FAKE_KEY."""
+"""``python -m flockpy.engines.fake --port PORT --script JSON|FILE``; its key is in $FLOCK_FAKE_KEY."""
 
 import argparse
 import asyncio
