@@ -1,0 +1,112 @@
+"""The open database: one writer at a time, readers beside it (SQLite in WAL mode)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from controlplane.store import schema
+from flockpy.clock import Clock
+from flockpy.errors import Overloaded, StartError
+
+_READERS = 4
+
+
+class DatabaseTrouble(Overloaded):
+    """The database cannot be used at the moment; nothing of the transaction happened."""
+
+
+class Database:
+    """Sessions for the functions of this package; other packages only carry it about.
+
+    The write lock is held for one transaction and never across anything but the database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = asyncio.Lock()
+        self._writer = _engine(path, "BEGIN IMMEDIATE", connections=1)
+        self._reader = _engine(path, "BEGIN", connections=_READERS, pragmas=("PRAGMA query_only = ON",))
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncSession]:
+        """One transaction, committed at the end of the block, rolled back when it raises.
+
+        Raises DatabaseTrouble, here and in `read`: locked for too long, disk full, damaged.
+        """
+        with self._told():
+            async with self._lock, AsyncSession(self._writer) as session, session.begin():
+                yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncSession]:
+        """One consistent picture; writers go on meanwhile."""
+        with self._told():
+            async with AsyncSession(self._reader) as session, session.begin():
+                yield session
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise  # the caller's mistake, not the database's trouble
+        except DBAPIError as error:
+            message, hint = schema.explain(self.path, error)
+            raise DatabaseTrouble(message, hint=hint) from error
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+async def open_database(path: Path, backups_dir: Path, clock: Clock) -> Database:
+    """The database at `path` (made if missing, 0600), on the newest schema; migrated only after a backup.
+
+    Raises StartError: unreadable, corrupt, locked, somebody else's, or of a newer schema.
+    """
+    await asyncio.to_thread(schema.prepare, path, backups_dir, clock.wall())
+    database = Database(path)
+    try:
+        async with database.write():  # that it can be written is known before anything is served
+            pass
+    except DatabaseTrouble as error:
+        await database.close()
+        raise StartError(error.message, hint=error.hint) from error
+    return database
+
+
+def _engine(path: Path, begin: str, connections: int, pragmas: tuple[str, ...] = ()) -> AsyncEngine:
+    engine = create_async_engine(
+        sqlalchemy.URL.create("sqlite+aiosqlite", database=str(path)),
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"timeout": schema.LOCK_WAIT_S},
+    )
+
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where `on_begin` says, not at the first change
+        cursor = connection.cursor()
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA foreign_keys = ON",
+            f"PRAGMA busy_timeout = {int(schema.LOCK_WAIT_S * 1000)}",
+            *pragmas,
+        ):
+            cursor.execute(statement)
+        cursor.close()
+
+    def on_begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", on_connect)
+    event.listen(engine.sync_engine, "begin", on_begin)
+    return engine

@@ -1,0 +1,47 @@
+"""What keeps the usage journal and the usage table in step: positions, totals, a chain over records. Pure."""
+
+import hashlib
+
+import msgspec
+
+from controlplane.tenants.model import UsageRecord
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """A place in the journal: segment number (from 1) and byte offset in it."""
+
+    segment: int = 0
+    offset: int = 0
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The sum of every record that ever entered the table, kept beside it and committed with it.
+
+    `chain` is SHA-256 over the chain before and the record: a row changed or gone later is noticed even
+    when no journal segment speaks of it any more.
+    """
+
+    records: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    chain: bytes = b""
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """What the table has taken from the journal: everything before `position`, adding up to `totals`."""
+
+    position: Position = Position()
+    totals: Totals = Totals()
+
+
+def add(totals: Totals, record: UsageRecord) -> Totals:
+    """`totals` with one more record, the next row of the table."""
+    text = msgspec.json.encode(msgspec.structs.astuple(record))
+    return Totals(
+        totals.records + 1,
+        totals.prompt_tokens + record.prompt_tokens,
+        totals.completion_tokens + record.completion_tokens,
+        totals.cached_tokens + record.cached_tokens,
+        hashlib.sha256(totals.chain + text).digest(),
+    )

@@ -1,0 +1,173 @@
+"""The usage journal: numbered files of checked lines, made ahead so that a full disk does not stop them.
+
+Each segment is allocated whole before it is used, and a spare one always stands ready. What has been
+written ends at the first NUL; a line torn by a crash fails its checksum and is left out. Segments are
+never appended to by a later process: it reads them, then begins a new one.
+
+Writing is one system call into the page cache: it outlives the process (`kill -9`), not a power cut.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from controlplane.tenants.accounts import Position
+from flockpy.security import private_dir
+
+READ_BYTES = 256 * 2**10
+_ZEROS = bytes(2**20)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Lines read from one place on; `after` is where to read next, `torn` counts damaged lines left out."""
+
+    lines: tuple[bytes, ...]
+    after: Position
+    torn: int = 0
+
+
+def line(payload: bytes) -> bytes:
+    """`payload` (no newline in it) as it stands in a segment: with its CRC-32 before and a newline behind."""
+    return b"%08x %b\n" % (crc32(payload), payload)
+
+
+class Journal:
+    """Appends to the newest segment and reads all of them. Only `tidy` may run in another thread.
+
+    `carry` answers the lines that a new segment begins with (what older ones still say of requests in
+    flight), so that every older segment can be given up once it has been read.
+    """
+
+    def __init__(self, directory: Path, carry: Callable[[], bytes], segment_bytes: int) -> None:
+        self._directory = private_dir(directory)
+        self._carry = carry
+        self._size = segment_bytes
+        self._fd = -1
+        self._spare = directory / "spare"
+        self.end = Position(max(self.segments(), default=0) + 1, 0)
+        """Where the next line goes."""
+
+    def segments(self) -> list[int]:
+        """Numbers of the segments on disk, oldest first."""
+        return sorted(int(path.stem) for path in self._directory.glob("*.journal") if path.stem.isdigit())
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, together shorter than a segment.
+
+        Raises OSError when that is impossible; `end` then has not moved and the call can be repeated.
+        """
+        if self._fd < 0:
+            self._begin(self.end.segment)
+        elif self.end.offset + len(lines) > self._size:
+            self._begin(self.end.segment + 1)
+        _write(self._fd, lines, self.end.offset)
+        self.end = Position(self.end.segment, self.end.offset + len(lines))
+
+    def read(self, start: Position) -> Chunk:
+        """Whole lines from `start` on, at most `READ_BYTES` of one segment.
+
+        `after` == `start` means that nothing follows yet.
+        """
+        limit = READ_BYTES
+        if start.segment >= self.end.segment:
+            limit = min(limit, self.end.offset - start.offset)
+        text = self._text(start, limit) if limit > 0 else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        if not whole:
+            newer = [number for number in (*self.segments(), self.end.segment) if number > start.segment]
+            # what is left of a segment with a successor is a torn tail at most
+            return Chunk((), Position(newer[0], 0) if newer else start, torn=1 if text else 0)
+        lines = whole.splitlines()
+        good = tuple(text[9:] for text in lines if text[:8] == b"%08x" % crc32(text[9:]))
+        after = Position(start.segment, start.offset + len(whole))
+        return Chunk(good, after, torn=len(lines) - len(good))
+
+    def tidy(self, before: int) -> None:
+        """Give up the segments numbered below `before`, and see to it that a spare stands ready.
+
+        Takes milliseconds. Raises OSError when there is no room for a spare.
+        """
+        making = self._directory / "spare.making"
+        for number in self.segments():
+            if number < before:
+                path = self._path(number)
+                if self._spare.exists():
+                    path.unlink()
+                else:  # its space is kept: a full disk cannot take it away
+                    path.rename(making)
+                    _blank(making, self._size)
+                    making.rename(self._spare)
+        if not self._spare.exists():
+            _allocate(making, self._size)
+            making.rename(self._spare)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _text(self, start: Position, limit: int) -> bytes:
+        try:
+            with self._path(start.segment).open("rb") as file:
+                file.seek(start.offset)
+                return file.read(limit).partition(b"\0")[0]
+        except FileNotFoundError:
+            return b""
+
+    def _begin(self, number: int) -> None:
+        source = self._spare
+        if not source.exists():
+            source = self._directory / "next.making"
+            _allocate(source, self._size)
+        carried = self._carry()
+        descriptor = os.open(source, os.O_WRONLY)
+        try:
+            _write(descriptor, carried, 0)
+            source.rename(self._path(number))
+        except OSError:
+            os.close(descriptor)
+            source.unlink(missing_ok=True)
+            raise
+        self.close()
+        self._fd = descriptor
+        self.end = Position(number, len(carried))
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number:08}.journal"
+
+
+def _write(descriptor: int, text: bytes, offset: int) -> None:
+    written = os.pwrite(descriptor, text, offset)
+    if written != len(text):
+        raise OSError(f"only {written} of {len(text)} bytes could be written")
+
+
+def _allocate(path: Path, size: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            _zero(descriptor, size)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _blank(path: Path, size: int) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.ftruncate(descriptor, size)
+        _zero(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _zero(descriptor: int, size: int) -> None:
+    for offset in range(0, size, len(_ZEROS)):
+        _write(descriptor, _ZEROS[: size - offset], offset)

@@ -1,0 +1,282 @@
+"""Exactly one usage record for each admitted request, whatever dies in between.
+
+Life of a record: `open` leaves a line in the journal when the request is admitted, `close` leaves the
+record itself before its client has the last byte, `run` carries closed ones over into the table. After a
+crash `recover` reads the journal again: closed records that the table lacks are added, and a request that
+was opened and never closed becomes a record of a failure.
+
+The journal is the buffer: records wait there, not in memory, while the table cannot take them. Only while
+the journal itself cannot be written do lines wait in memory (`degraded` then says why), and past
+`WAITING_LIMIT` of them nothing more is admitted: what could not be accounted for is not served.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from controlplane.store import usage as store
+from controlplane.store.db import Database, DatabaseTrouble
+from controlplane.tenants.accounts import Position
+from controlplane.tenants.journal import Journal, line
+from controlplane.tenants.model import Surface, UsageRecord
+from flockpy.errors import Overloaded, StartError
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 * 2**20
+WAITING_LIMIT = 50_000
+BATCH = 100
+INTERVAL_S = 1.0
+
+_OPEN = b"o"
+_CLOSE = b"c"
+_encode = msgspec.json.Encoder().encode
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What the journal says of a request at its admission; `prompt_tokens` is an estimate."""
+
+    request_id: str
+    time: float
+    key_id: str
+    user: str
+    model: str
+    surface: Surface
+    stream: bool
+    prompt_tokens: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """`records` were carried over from the journal, `unfinished` of them written for requests cut off."""
+
+    records: int
+    unfinished: int
+
+
+class _Waiting(NamedTuple):
+    """A line that the journal would not take; `record` of a close, None of an open."""
+
+    request_id: str
+    line: bytes
+    record: UsageRecord | None
+
+
+_opened = msgspec.json.Decoder(Opened)
+_closed = msgspec.json.Decoder(UsageRecord)
+
+
+class Ledger:
+    """Call `recover` before the first request, keep `run` running, call `stop` last.
+
+    `open` and `close` touch memory and the journal only.
+    """
+
+    def __init__(self, database: Database, journal: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Raises OSError when the directory `journal` cannot be made or read."""
+        self._database = database
+        self._open: dict[str, bytes] = {}
+        self._journal = Journal(journal, lambda: b"".join(self._open.values()), segment_bytes)
+        self._buffer: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._flush_due = False
+        self._position = self._journal.end
+        self._pending = 0
+        self._some = asyncio.Event()
+        self._many = asyncio.Event()
+        self._draining = asyncio.Lock()
+        self._journal_trouble: str | None = None
+        self._spare_trouble: str | None = None
+        self._table_trouble: str | None = None
+
+    @property
+    def degraded(self) -> str | None:
+        """Why records are not where they should be by now; None when all is well."""
+        return self._journal_trouble or self._table_trouble or self._spare_trouble
+
+    def open(self, opened: Opened) -> None:
+        """Note an admitted request; the line is written at the end of this turn of the loop at the latest.
+
+        Raises Overloaded when too many lines wait for a journal that cannot be written.
+        """
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise Overloaded(f"Usage cannot be recorded: {self.degraded}", retry_after=10)
+        text = line(_OPEN + _encode(opened))
+        self._open[opened.request_id] = text
+        self._buffer.append(_Waiting(opened.request_id, text, None))
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def close(self, record: UsageRecord) -> None:
+        """Note the record of a request opened before: it outlives the process when this returns.
+
+        (While the journal cannot be written it waits in memory instead; see `degraded`.)
+        """
+        self._buffer.append(_Waiting(record.request_id, line(_CLOSE + _encode(record)), record))
+        self._flush()
+        self._pending += 1
+        self._some.set()
+        if self._pending >= BATCH:
+            self._many.set()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        buffer = self._buffer
+        if not buffer:
+            return
+        if self._waiting:  # in order: first what waits already, and `run` tries that again
+            self._waiting.extend(buffer)
+        else:
+            self._write(buffer)
+        self._buffer = []
+
+    def _write(self, items: list[_Waiting]) -> None:
+        try:
+            self._journal.append(b"".join([item.line for item in items]))
+        except OSError as error:
+            self._journal_trouble = f"the usage journal cannot be written: {error}"
+            self._waiting.extend(items)
+            self._some.set()
+            return
+        for item in items:
+            if item.record is not None:
+                self._open.pop(item.request_id, None)
+
+    async def run(self) -> None:
+        """Carry records over into the table, `BATCH` at a time or after `INTERVAL_S`, until cancelled."""
+        while True:
+            await self._some.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_S):
+                    await self._many.wait()
+            try:
+                await self.drain()
+            except DatabaseTrouble as error:
+                log.warning("usage records wait in the journal: %s", error.message)
+            if self.degraded is not None:
+                self._some.set()
+                await asyncio.sleep(INTERVAL_S)
+
+    async def drain(self) -> None:
+        """Carry over everything closed so far. When it raises DatabaseTrouble nothing is lost: call it again."""
+        async with self._draining:
+            self._some.clear()
+            self._many.clear()
+            self._pending = 0
+            try:
+                self._retry()
+                await self._carry_over()
+                self._table_trouble = None
+            except DatabaseTrouble as error:
+                self._table_trouble = f"usage records wait in the journal: {error.message}"
+                self._some.set()
+                raise
+            finally:
+                await self._tidy()
+
+    async def recover(self) -> Recovery:
+        """Bring the table up to date with what an earlier process left in the journal.
+
+        Raises StartError when the table cannot take it.
+        """
+        try:
+            before = await store.load_drained(self._database)
+            unfinished: dict[str, Opened] = {}
+            position = Position()
+            while (chunk := self._journal.read(position)).after != position:
+                records: list[UsageRecord] = []
+                for text in chunk.lines:
+                    if text.startswith(_OPEN):
+                        opened = _opened.decode(text[1:])
+                        unfinished[opened.request_id] = opened
+                    else:
+                        records.append(_closed.decode(text[1:]))
+                        unfinished.pop(records[-1].request_id, None)
+                if records and chunk.after > before.position:
+                    await store.append_usage(self._database, records, chunk.after)
+                position = chunk.after
+            cut_off = [_cut_off(opened) for opened in unfinished.values()]
+            self._position = self._journal.end
+            after = await store.append_usage(self._database, cut_off, self._position)
+        except (DatabaseTrouble, OSError) as error:
+            hint = error.hint if isinstance(error, DatabaseTrouble) else None
+            raise StartError(f"the usage journal cannot be carried over: {error}", hint=hint) from error
+        await self._tidy()
+        return Recovery(after.totals.records - before.totals.records, len(cut_off))
+
+    async def stop(self) -> None:
+        """Carry over what is left, once nothing is in flight and `run` has ended; give up the journal's file.
+
+        What the table cannot take stays in the journal for the next start.
+        """
+        try:
+            await self.drain()
+        except DatabaseTrouble as error:
+            log.warning("usage records are left in the journal for the next start: %s", error.message)
+        finally:
+            self._journal.close()
+
+    def _retry(self) -> None:
+        """Write the lines that wait in memory, a piece at a time."""
+        if not self._waiting:
+            return
+        items = list(self._waiting)
+        self._waiting.clear()
+        self._journal_trouble = None
+        for start in range(0, len(items), BATCH):
+            if self._waiting:
+                self._waiting.extend(items[start:])
+                return
+            self._write(items[start : start + BATCH])
+        log.warning("the usage journal can be written again; %d lines had waited", len(items))
+
+    async def _carry_over(self) -> None:
+        while (chunk := self._journal.read(self._position)).after != self._position:
+            records = [_closed.decode(text[1:]) for text in chunk.lines if text.startswith(_CLOSE)]
+            if records:
+                await store.append_usage(self._database, records, chunk.after)
+            self._position = chunk.after
+        # what the journal would not take goes straight into the table
+        while records := [item.record for item in self._waiting if item.record is not None][: 5 * BATCH]:
+            await store.append_usage(self._database, records, None)
+            for record in records:
+                self._open.pop(record.request_id, None)
+            self._waiting = deque(item for item in self._waiting if item.request_id in self._open)
+
+    async def _tidy(self) -> None:
+        try:
+            await asyncio.to_thread(self._journal.tidy, self._position.segment)
+            self._spare_trouble = None
+        except OSError as error:
+            self._spare_trouble = f"there is no room for the usage journal to grow: {error}"
+
+
+def _cut_off(opened: Opened) -> UsageRecord:
+    """The record of a request whose leader died under it. It is not known what its client had by then."""
+    return UsageRecord(
+        request_id=opened.request_id,
+        time=opened.time,
+        key_id=opened.key_id,
+        user=opened.user,
+        model=opened.model,
+        node_id="",
+        surface=opened.surface,
+        stream=opened.stream,
+        prompt_tokens=opened.prompt_tokens,
+        completion_tokens=0,
+        cached_tokens=0,
+        tokens_source="estimated",
+        queue_ms=0,
+        ttft_ms=None,
+        duration_ms=0,
+        outcome="failed",
+        status=500,
+    )

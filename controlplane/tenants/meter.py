@@ -1,0 +1,188 @@
+"""What the gateway calls for each request: admit it against its key's quota, settle it when it is over.
+
+Synchronous and without I/O, but for one short write to the journal.
+"""
+
+from dataclasses import dataclass
+
+from controlplane.store.db import Database
+from controlplane.store.usage import tokens_since
+from controlplane.tenants import estimate, quota
+from controlplane.tenants.estimate import Ratio
+from controlplane.tenants.ledger import Ledger, Opened
+from controlplane.tenants.model import Key, Surface, UsageRecord
+from controlplane.tenants.quota import Quota, Refused
+from flockpy.clock import Clock
+from flockpy.errors import QuotaSpent
+
+LOCAL_USER = "local"
+"""The user of requests without a key, where keys are not required."""
+
+SHORT_ANSWER = 1024
+_UNKNOWN = Ratio()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request about to be admitted. `request_id` is the leader's own making, unique, never the client's.
+
+    `time`: seconds since the epoch; `key` None where keys are not required; `prompt_bytes`: of its body;
+    `max_tokens`: as the client asked; `context_window`: tokens of the largest placement, 0 if not known.
+    """
+
+    request_id: str
+    time: float
+    key: Key | None
+    model: str
+    surface: Surface
+    stream: bool
+    prompt_bytes: int
+    max_tokens: int | None
+    context_window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An admitted request. It must be settled exactly once, on every exit path.
+
+    `prompt_tokens` is the estimate, `reserved` what the key's quota holds back for it on `day`.
+    `max_tokens_cap` is the limit the gateway must send to the engine, because the client named none and the
+    key has a quota; None leaves the request alone.
+    """
+
+    ticket: Ticket
+    prompt_tokens: int
+    reserved: int
+    day: int
+    max_tokens_cap: int | None
+    meter: "Meter"
+
+    def settle(self, record: UsageRecord) -> None:
+        """Give back the reservation, charge what was spent, write the record.
+
+        Raises RuntimeError when it was settled before, or when the record is of another request.
+        """
+        self.meter.settle(self, record)
+
+
+class Meter:
+    """Call `load` after the ledger has recovered and before the first request."""
+
+    def __init__(self, ledger: Ledger, database: Database, clock: Clock) -> None:
+        self._ledger = ledger
+        self._database = database
+        self._clock = clock
+        self._used_at_start: dict[str, int] = {}
+        self._loaded_day = 0
+        self._quotas: dict[str, Quota] = {}
+        self._ratios: dict[str, Ratio] = {}
+        self._admitted: dict[str, Admission] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests admitted and not settled."""
+        return len(self._admitted)
+
+    async def load(self) -> None:
+        """Read what every key has used today."""
+        self._loaded_day = quota.day_of(self._clock.wall())
+        self._used_at_start = await tokens_since(self._database, self._loaded_day * quota.DAY_S)
+
+    def standing(self, key: Key) -> Quota | None:
+        """The quota of `key` as it is now; None when it has none."""
+        known = self._quota(key)
+        return known and quota.roll(known, self._clock.wall())
+
+    def admit(self, ticket: Ticket) -> Admission:
+        """Reserve what the request may cost and note it in the journal.
+
+        That is the estimate of its prompt and its max_tokens, together at most the context window.
+        Raises QuotaSpent when the key's quota has not that much left, Overloaded when usage cannot be
+        recorded.
+        """
+        ratio = self._ratios.get(ticket.model, _UNKNOWN)
+        prompt_tokens = estimate.estimate(ratio, ticket.prompt_bytes, ticket.context_window)
+        key = ticket.key
+        known = None if key is None else self._quota(key)
+        tokens, cap, after = prompt_tokens, None, None
+        if key is not None and known is not None:
+            known = quota.roll(known, ticket.time)
+            tokens, cap = _cost(ticket, prompt_tokens, known.remaining)
+            after = quota.reserve(known, tokens, ticket.time)
+            if isinstance(after, Refused):
+                raise _spent(key, known, after, tokens)
+        admission = Admission(ticket, prompt_tokens, tokens, after.day if after else 0, cap, self)
+        self._ledger.open(_opened(admission))
+        if key is not None and after is not None:
+            self._quotas[key.id] = after
+        self._admitted[ticket.request_id] = admission
+        return admission
+
+    def settle(self, admission: Admission, record: UsageRecord) -> None:
+        """See `Admission.settle`."""
+        if self._admitted.get(record.request_id) is not admission:
+            raise RuntimeError(f"{admission.ticket.request_id} is not to be settled by {record.request_id}")
+        del self._admitted[record.request_id]
+        self._ledger.close(record)
+        ticket = admission.ticket
+        key = ticket.key
+        if key is not None and (known := self._quotas.get(key.id)) is not None:
+            actual = record.prompt_tokens + record.completion_tokens
+            self._quotas[key.id] = quota.settle(known, admission.reserved, actual, admission.day)
+        if record.tokens_source == "engine" and record.prompt_tokens:
+            ratio = self._ratios.get(ticket.model, _UNKNOWN)
+            self._ratios[ticket.model] = estimate.learn(ratio, ticket.prompt_bytes, record.prompt_tokens)
+
+    def _quota(self, key: Key) -> Quota | None:
+        if key.daily_token_quota is None:
+            return None
+        known = self._quotas.get(key.id)
+        if known is None:
+            return Quota(key.daily_token_quota, self._loaded_day, self._used_at_start.get(key.id, 0))
+        return known
+
+
+def _cost(ticket: Ticket, prompt_tokens: int, remaining: int) -> tuple[int, int | None]:
+    """Tokens to reserve under a quota, and the cap if the client named no max_tokens.
+
+    Such a request gets half of what remains, so that others of its key can run beside it, but enough for
+    a short answer while there is that much.
+    """
+    window = ticket.context_window
+    if ticket.surface == "embeddings":
+        return prompt_tokens, None
+    if ticket.max_tokens is not None:
+        tokens = prompt_tokens + ticket.max_tokens
+        return (min(tokens, window) if window else tokens), None
+    tokens = min(remaining, max(remaining // 2, prompt_tokens + SHORT_ANSWER))
+    tokens = max(min(tokens, window) if window else tokens, prompt_tokens + 1)
+    return tokens, tokens - prompt_tokens
+
+
+def _opened(admission: Admission) -> Opened:
+    ticket = admission.ticket
+    key = ticket.key
+    return Opened(
+        ticket.request_id,
+        ticket.time,
+        key.id if key else "",
+        key.name if key else LOCAL_USER,
+        ticket.model,
+        ticket.surface,
+        ticket.stream,
+        admission.prompt_tokens,
+        admission.reserved,
+    )
+
+
+def _spent(key: Key, known: Quota, refused: Refused, tokens: int) -> QuotaSpent:
+    minutes = int(refused.reset_in_s // 60)
+    running = f", {known.reserved} are held for requests that still run" if known.reserved else ""
+    return QuotaSpent(
+        f"The daily quota of {key.name} does not cover this request: it may cost {tokens} tokens, "
+        f"{refused.remaining} of {known.limit} remain{running}; "
+        f"the quota is whole again in {minutes // 60} h {minutes % 60} min",
+        hint="ask for fewer max_tokens, or ask the administrator for a larger quota",
+        remaining=refused.remaining,
+        reset_in_s=refused.reset_in_s,
+    )
