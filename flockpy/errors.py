@@ -97,8 +97,17 @@ class BodyTooLarge(FlockError):
 
 
 class QuotaSpent(FlockError):
+    """`remaining` tokens are left, `reset_in_s` seconds until the quota is whole again: for the headers."""
+
     status = 429
     code = "insufficient_quota"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, remaining: int = 0, reset_in_s: float = 0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.remaining = remaining
+        self.reset_in_s = reset_in_s
 
 
 class Overloaded(FlockError):

@@ -75,8 +75,8 @@ async def open_database(path: Path, backups_dir: Path, clock: Clock) -> Database
     await asyncio.to_thread(schema.prepare, path, backups_dir, clock.wall())
     database = Database(path)
     try:
-        async with database.write():  # that it can be written is known before anything is served
-            pass
+        async with database.write() as session:  # that it can be written is known before anything is served
+            await session.connection()
     except DatabaseTrouble as error:
         await database.close()
         raise StartError(error.message, hint=error.hint) from error

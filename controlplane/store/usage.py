@@ -1,10 +1,10 @@
 """Usage records at rest, and how far the journal has been drained into them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from sqlmodel import col, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.store import tables
@@ -15,6 +15,8 @@ from controlplane.tenants.model import UsageRecord
 
 _DRAINED = "usage.drained"
 _FIELDS = UsageRecord.__struct_fields__
+# Written out, since every request comes by here and the statement compiler would cost as much as SQLite does.
+_INSERT = f"INSERT INTO usage ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"  # noqa: S608
 
 
 async def load_drained(database: Database) -> Drained:
@@ -30,21 +32,28 @@ async def append_usage(
 
     All of it happens or nothing. Raises DatabaseTrouble when the database is locked, full or damaged.
     """
+    try:
+        return await _append(database, records, position)
+    except (
+        IntegrityError
+    ):  # some are there already: an older process was cut off, or the input repeats itself
+        fresh = {record.request_id: record for record in reversed(records)}
+        async with database.read() as session:
+            ids = col(tables.Usage.request_id)
+            for known in await session.exec(select(ids).where(ids.in_(list(fresh)))):
+                del fresh[known]
+        return await _append(database, list(reversed(fresh.values())), position)
+
+
+async def _append(database: Database, records: Sequence[UsageRecord], position: Position | None) -> Drained:
     async with database.write() as session:
         before = await _drained(session)
-        fresh = {record.request_id: record for record in reversed(records)}
-        known = await session.exec(
-            select(tables.Usage.request_id).where(col(tables.Usage.request_id).in_(list(fresh)))
-        )
-        for request_id in known:
-            del fresh[request_id]
         totals = before.totals
-        rows: list[dict[str, Any]] = []
-        for record in reversed(fresh.values()):
+        for record in records:
             totals = accounts.add(totals, record)
-            rows.append(msgspec.structs.asdict(record))
-        if rows:
-            await session.exec(insert(tables.Usage), params=rows)
+        if records:
+            connection = await session.connection()
+            await connection.exec_driver_sql(_INSERT, [msgspec.structs.astuple(record) for record in records])
         after = Drained(position or before.position, totals)
         await session.merge(tables.Meta(key=_DRAINED, value=msgspec.json.encode(after).decode()))
         return after
@@ -65,7 +74,3 @@ async def tokens_since(database: Database, since: float) -> dict[str, int]:
 async def _drained(session: AsyncSession) -> Drained:
     row = await session.get(tables.Meta, _DRAINED)
     return Drained() if row is None else msgspec.json.decode(row.value, type=Drained)
-
-
-def _record(row: tables.Usage) -> UsageRecord:
-    return msgspec.convert({name: getattr(row, name) for name in _FIELDS}, UsageRecord)

@@ -3,8 +3,10 @@
 The guess is to err high: a quota is held by it.
 """
 
-from dataclasses import dataclass
 from math import ceil
+
+UNKNOWN = 1 / 3
+"""Tokens per byte of a model whose first answers are not in yet."""
 
 TEMPLATE_TOKENS = 32
 """What a chat template adds to the shortest of prompts."""
@@ -18,24 +20,17 @@ _TELLING_BYTES = 512
 """Shorter prompts say more about the template than about the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Tokens per byte of one model's prompts; a third until its first answers are in."""
-
-    tokens_per_byte: float = 1 / 3
-
-
-def estimate(ratio: Ratio, prompt_bytes: int, context_window: int) -> int:
+def estimate(tokens_per_byte: float, prompt_bytes: int, context_window: int) -> int:
     """Tokens of a prompt of `prompt_bytes`, never more than `context_window` (0: not known)."""
-    tokens = TEMPLATE_TOKENS + ceil(prompt_bytes * ratio.tokens_per_byte)
+    tokens = TEMPLATE_TOKENS + ceil(prompt_bytes * tokens_per_byte)
     return min(tokens, context_window) if context_window else tokens
 
 
-def learn(ratio: Ratio, prompt_bytes: int, prompt_tokens: int) -> Ratio:
-    """`ratio` after an engine counted `prompt_tokens`: up at once, down slowly, with a margin on top."""
+def learn(tokens_per_byte: float, prompt_bytes: int, prompt_tokens: int) -> float:
+    """The ratio once an engine has counted `prompt_tokens`: up at once, down slowly, with a margin."""
     if prompt_bytes < _TELLING_BYTES:
-        return ratio
+        return tokens_per_byte
     seen = _MARGIN * prompt_tokens / prompt_bytes
-    if seen >= ratio.tokens_per_byte:
-        return Ratio(seen)
-    return Ratio(max(_LOWEST, ratio.tokens_per_byte + _FALL * (seen - ratio.tokens_per_byte)))
+    if seen >= tokens_per_byte:
+        return seen
+    return max(_LOWEST, tokens_per_byte + _FALL * (seen - tokens_per_byte))

@@ -5,10 +5,11 @@ Synchronous and without I/O, but for one short write to the journal.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from controlplane.store.db import Database
 from controlplane.store.usage import tokens_since
 from controlplane.tenants import estimate, quota
-from controlplane.tenants.estimate import Ratio
 from controlplane.tenants.ledger import Ledger, Opened
 from controlplane.tenants.model import Key, Surface, UsageRecord
 from controlplane.tenants.quota import Quota, Refused
@@ -19,11 +20,9 @@ LOCAL_USER = "local"
 """The user of requests without a key, where keys are not required."""
 
 SHORT_ANSWER = 1024
-_UNKNOWN = Ratio()
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """A request about to be admitted. `request_id` is the leader's own making, unique, never the client's.
 
     `time`: seconds since the epoch; `key` None where keys are not required; `prompt_bytes`: of its body;
@@ -41,7 +40,7 @@ class Ticket:
     context_window: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Admission:
     """An admitted request. It must be settled exactly once, on every exit path.
 
@@ -75,7 +74,7 @@ class Meter:
         self._used_at_start: dict[str, int] = {}
         self._loaded_day = 0
         self._quotas: dict[str, Quota] = {}
-        self._ratios: dict[str, Ratio] = {}
+        self._ratios: dict[str, float] = {}
         self._admitted: dict[str, Admission] = {}
 
     @property
@@ -100,7 +99,7 @@ class Meter:
         Raises QuotaSpent when the key's quota has not that much left, Overloaded when usage cannot be
         recorded.
         """
-        ratio = self._ratios.get(ticket.model, _UNKNOWN)
+        ratio = self._ratios.get(ticket.model, estimate.UNKNOWN)
         prompt_tokens = estimate.estimate(ratio, ticket.prompt_bytes, ticket.context_window)
         key = ticket.key
         known = None if key is None else self._quota(key)
@@ -130,7 +129,7 @@ class Meter:
             actual = record.prompt_tokens + record.completion_tokens
             self._quotas[key.id] = quota.settle(known, admission.reserved, actual, admission.day)
         if record.tokens_source == "engine" and record.prompt_tokens:
-            ratio = self._ratios.get(ticket.model, _UNKNOWN)
+            ratio = self._ratios.get(ticket.model, estimate.UNKNOWN)
             self._ratios[ticket.model] = estimate.learn(ratio, ticket.prompt_bytes, record.prompt_tokens)
 
     def _quota(self, key: Key) -> Quota | None:

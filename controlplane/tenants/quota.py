@@ -4,13 +4,14 @@ A day is a UTC day. A request counts on the day it was admitted, also when it en
 its usage record and the sums that are read back after a restart.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 DAY_S = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True):
     """Tokens. `used` + `reserved` never exceeds `limit` at the moment of an admission.
 
     `used` alone may: a reservation is an estimate, and what was really spent is what counts.
@@ -55,7 +56,7 @@ def reserve(quota: Quota, tokens: int, now: float) -> Quota | Refused:
     quota = roll(quota, now)
     if tokens > quota.remaining:
         return Refused(quota.remaining, reset_in_s(quota, now))
-    return replace(quota, reserved=quota.reserved + tokens)
+    return Quota(quota.limit, quota.day, quota.used, quota.reserved + tokens)
 
 
 def settle(quota: Quota, reserved: int, actual: int, day: int) -> Quota:
@@ -65,4 +66,4 @@ def settle(quota: Quota, reserved: int, actual: int, day: int) -> Quota:
     """
     if day != quota.day:
         return quota
-    return replace(quota, used=quota.used + actual, reserved=quota.reserved - reserved)
+    return Quota(quota.limit, quota.day, quota.used + actual, quota.reserved - reserved)

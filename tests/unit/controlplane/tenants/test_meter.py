@@ -1,0 +1,151 @@
+"""The meter: quotas reserved and settled, one record for each admission."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.store.db import Database
+from controlplane.store.usage import load_drained
+from controlplane.tenants import ledger as ledger_module
+from controlplane.tenants.estimate import TEMPLATE_TOKENS
+from controlplane.tenants.ledger import Ledger
+from controlplane.tenants.meter import SHORT_ANSWER, Meter
+from controlplane.tenants.quota import DAY_S, Quota
+from flockpy.errors import Overloaded, QuotaSpent
+from tests.unit.controlplane.helpers import NOON, HandClock, a_key, a_record, a_ticket
+
+SEGMENT = 64 * 2**10
+PROMPT = TEMPLATE_TOKENS + 100
+"""What the prompt of `a_ticket` is estimated at."""
+
+
+@pytest.fixture
+async def ledger(database: Database, tmp_path: Path) -> AsyncIterator[Ledger]:
+    ledger = Ledger(database, tmp_path / "journal", SEGMENT)
+    await ledger.recover()
+    yield ledger
+    await ledger.stop()
+
+
+@pytest.fixture
+async def meter(ledger: Ledger, database: Database, clock: HandClock) -> Meter:
+    meter = Meter(ledger, database, clock)
+    await meter.load()
+    return meter
+
+
+async def test_what_is_reserved_is_the_prompt_and_max_tokens(meter: Meter):
+    key = a_key(daily_token_quota=1000)
+    admission = meter.admit(a_ticket(key=key, max_tokens=200))
+    assert (admission.prompt_tokens, admission.reserved) == (PROMPT, PROMPT + 200)
+    assert admission.max_tokens_cap is None
+    assert meter.standing(key) == Quota(1000, 20_000, reserved=PROMPT + 200)
+    admission.settle(a_record(prompt_tokens=90, completion_tokens=30))
+    assert meter.standing(key) == Quota(1000, 20_000, used=120)
+
+
+async def test_a_request_never_costs_more_than_the_window(meter: Meter):
+    key = a_key(daily_token_quota=10_000)
+    admission = meter.admit(a_ticket(key=key, max_tokens=64_000, context_window=4096))
+    assert admission.reserved == 4096
+
+
+async def test_without_max_tokens_a_quota_sets_a_cap_that_leaves_room_for_others(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    first = meter.admit(a_ticket("req_1", key=key))
+    assert (first.reserved, first.max_tokens_cap) == (50_000, 50_000 - PROMPT)
+    second = meter.admit(a_ticket("req_2", key=key, context_window=8192))
+    assert (second.reserved, second.max_tokens_cap) == (8192, 8192 - PROMPT)
+
+
+async def test_near_the_end_of_a_quota_a_short_answer_is_still_given(meter: Meter):
+    key = a_key(daily_token_quota=PROMPT + SHORT_ANSWER + 50)
+    assert meter.admit(a_ticket(key=key)).max_tokens_cap == SHORT_ANSWER
+    last = a_key(id="k_2", daily_token_quota=PROMPT + 7)
+    assert meter.admit(a_ticket("req_2", key=last)).max_tokens_cap == 7
+
+
+async def test_embeddings_reserve_their_prompt_alone(meter: Meter):
+    key = a_key(daily_token_quota=1000)
+    admission = meter.admit(a_ticket(key=key, surface="embeddings"))
+    assert (admission.reserved, admission.max_tokens_cap) == (PROMPT, None)
+
+
+async def test_a_spent_quota_names_what_remains_and_when_it_is_whole_again(meter: Meter):
+    key = a_key(daily_token_quota=500)
+    meter.admit(a_ticket("req_1", key=key, max_tokens=100)).settle(
+        a_record("req_1", prompt_tokens=100, completion_tokens=80)
+    )
+    running = meter.admit(a_ticket("req_2", key=key, max_tokens=100))
+    with pytest.raises(QuotaSpent, match=r"88 of 500 remain, 232 are held.*in 12 h 0 min") as refusal:
+        meter.admit(a_ticket("req_3", key=key, max_tokens=100))
+    assert (refusal.value.remaining, refusal.value.reset_in_s) == (88, DAY_S / 2)
+    assert refusal.value.retry_after is None
+    assert meter.in_flight == 1
+    running.settle(a_record("req_2", prompt_tokens=0, completion_tokens=0, outcome="refused", status=503))
+    meter.admit(a_ticket("req_3", key=key, max_tokens=100))
+
+
+async def test_a_refused_request_leaves_no_record(meter: Meter, ledger: Ledger, database: Database):
+    with pytest.raises(QuotaSpent):
+        meter.admit(a_ticket(key=a_key(daily_token_quota=1)))
+    await ledger.drain()
+    assert (await load_drained(database)).totals.records == 0
+
+
+async def test_settling_twice_or_for_another_request_is_a_programming_error(meter: Meter):
+    one, other = meter.admit(a_ticket("req_1")), meter.admit(a_ticket("req_2"))
+    with pytest.raises(RuntimeError):
+        one.settle(a_record("req_2"))
+    one.settle(a_record("req_1"))
+    with pytest.raises(RuntimeError):
+        one.settle(a_record("req_1"))
+    other.settle(a_record("req_2"))
+
+
+async def test_a_restart_remembers_what_was_used_today(
+    meter: Meter, ledger: Ledger, database: Database, clock: HandClock
+):
+    key = a_key(daily_token_quota=1000)
+    yesterday = NOON - DAY_S
+    meter.admit(a_ticket("req_0", time=yesterday)).settle(a_record("req_0", time=yesterday))
+    meter.admit(a_ticket("req_1", key=key)).settle(a_record("req_1", prompt_tokens=200, completion_tokens=50))
+    await ledger.drain()
+    restarted = Meter(ledger, database, clock)
+    await restarted.load()
+    assert restarted.standing(key) == meter.standing(key) == Quota(1000, 20_000, used=250)
+    clock.now += DAY_S
+    assert restarted.standing(key) == Quota(1000, 20_001)
+
+
+async def test_keys_without_a_quota_and_requests_without_a_key_are_metered_too(
+    meter: Meter, ledger: Ledger, database: Database
+):
+    for number, key in enumerate((None, a_key())):
+        admission = meter.admit(a_ticket(f"req_{number}", key=key, context_window=4096))
+        assert admission.max_tokens_cap is None
+        admission.settle(a_record(f"req_{number}"))
+    assert meter.standing(a_key()) is None
+    await ledger.drain()
+    assert (await load_drained(database)).totals.records == 2
+
+
+async def test_what_engines_count_sharpens_the_estimate(meter: Meter):
+    long = a_ticket("req_1", prompt_bytes=4000)
+    meter.admit(long).settle(a_record("req_1", prompt_tokens=4000))
+    assert meter.admit(a_ticket("req_2", prompt_bytes=4000)).prompt_tokens >= 4000
+    assert meter.admit(a_ticket("req_3", prompt_bytes=4000, model="other")).prompt_tokens < 2000
+
+
+async def test_nothing_is_admitted_or_reserved_while_usage_cannot_be_recorded(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "WAITING_LIMIT", 0)
+    key = a_key(daily_token_quota=1000)
+    with pytest.raises(Overloaded, match="Usage cannot be recorded"):
+        meter.admit(a_ticket(key=key))
+    assert meter.standing(key) == Quota(1000, 20_000)
+    assert meter.in_flight == 0
+    await asyncio.sleep(0)
