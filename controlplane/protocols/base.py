@@ -1,4 +1,4 @@
-"""What the pipeline must know of a client's protocol. One `Surface` per route; all of it pure: bytes in, values out."""
+"""What the pipeline must know of a client's protocol. One `Surface` per route. Pure."""
 
 import re
 from collections.abc import Mapping
