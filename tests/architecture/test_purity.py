@@ -20,6 +20,8 @@ PURE = frozenset(
         "controlplane.routing.policy",
         "controlplane.routing.resolve",
         "controlplane.routing.table",
+        "controlplane.scheduler.fit",
+        "controlplane.scheduler.plan",
         "controlplane.tenants.accounts",
         "controlplane.tenants.estimate",
         "controlplane.tenants.model",
