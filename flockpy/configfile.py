@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-import yaml
+from typing import TYPE_CHECKING, cast
 
 from flockpy.errors import StartError
+
+if TYPE_CHECKING:
+    import yaml
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -44,6 +45,8 @@ def read(path: Path) -> tuple[Entry, ...]:
 
 def parse(text: str, path: Path) -> tuple[Entry, ...]:
     """Like `read`, for the text of the file `path`."""
+    import yaml  # takes longer than all the rest of a short command, and most have no file to read
+
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
@@ -63,7 +66,9 @@ def parse(text: str, path: Path) -> tuple[Entry, ...]:
         raise StartError(f"{path}: not YAML that can be read: nested too deeply") from None
 
 
-def _entries(loader: yaml.SafeLoader, node: yaml.MappingNode, prefix: str, path: Path) -> Iterator[Entry]:
+def _entries(loader: "yaml.SafeLoader", node: "yaml.MappingNode", prefix: str, path: Path) -> Iterator[Entry]:
+    import yaml
+
     seen: dict[str, int] = {}
     for name, value in node.value:
         line = _line(name)
@@ -81,7 +86,9 @@ def _entries(loader: yaml.SafeLoader, node: yaml.MappingNode, prefix: str, path:
             raise StartError(f"{path}:{line}: `{key}` takes one value, got {_kind(value)}")
 
 
-def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, key: str, path: Path) -> object:
+def _scalar(loader: "yaml.SafeLoader", node: "yaml.ScalarNode", key: str, path: Path) -> object:
+    import yaml
+
     try:
         return cast("object", loader.construct_object(node, deep=True))  # pyright: ignore[reportUnknownMemberType]
     except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # all that its constructors raise
@@ -91,15 +98,19 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, key: str, path: Path
         ) from None
 
 
-def _is_null(node: yaml.Node) -> bool:
+def _is_null(node: "yaml.Node") -> bool:
+    import yaml
+
     return isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null"
 
 
-def _line(node: yaml.Node) -> int:
+def _line(node: "yaml.Node") -> int:
     return int(node.start_mark.line) + 1
 
 
-def _kind(node: yaml.Node) -> str:
+def _kind(node: "yaml.Node") -> str:
+    import yaml
+
     if isinstance(node, yaml.MappingNode):
         return "a section"
     return "a list" if isinstance(node, yaml.SequenceNode) else repr(node.value)

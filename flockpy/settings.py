@@ -77,10 +77,7 @@ def load(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> 
     home = Path(environ.get("HOME") or Path.home())
     given = [*_from_environment(environ, types), *_from_flags(flags or {}, types)]
 
-    first = Config().data_dir  # where the file lies is settled before the file is read
-    for item in given:
-        first = str(item.value) if item.key == "data_dir" else first
-    file = DataDir(Path(_path(first, home, Path.cwd()))).config
+    file = config_file(environ, flags)
     given = [*_from_file(configfile.read(file), types, file), *given]
 
     values = flatten(Config())
@@ -97,6 +94,13 @@ def load(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> 
     if data.root.exists() and not data.root.is_dir():
         raise StartError(f"{sources['data_dir']}: `data_dir`: {data.root} is not a directory")
     return Settings(unflatten(values), data, file, sources)
+
+
+def config_file(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Path:
+    """Where the configuration file is looked for; a `data_dir` inside the file moves the data, not the file."""
+    given = (flags or {}).get("data_dir") or environ.get("FLOCK_DATA_DIR", "").strip() or Config().data_dir
+    home = Path(environ.get("HOME") or Path.home())
+    return DataDir(Path(_path(given, home, Path.cwd()))).config
 
 
 def prepare_data_dir(data: DataDir) -> None:

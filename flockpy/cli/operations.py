@@ -1,6 +1,5 @@
 """Following an operation (a pull, a load, a removal) until it is over."""
 
-import asyncio
 import sys
 from typing import Any
 
@@ -18,21 +17,23 @@ def follow(api: Api, operation: dict[str, Any], *, quiet: bool) -> dict[str, Any
     Raises StartError when it failed or was cancelled, ApiError when the leader cannot be asked. Ctrl-C leaves
     the operation running.
     """
+    import asyncio
+
     try:
-        ended = asyncio.run(_follow(api, operation, None if quiet else _progress()))
+        ended = asyncio.run(_follow(api, operation, None if quiet else _Progress()))
     except KeyboardInterrupt:
         note(f"{operation['id']} goes on; `flockpy model ls` shows how far it is")
         raise
     if ended["state"] != "done":
-        error = ended.get("error") or f"it was {ended['state']}"
-        reason = error.get("message") if isinstance(error, dict) else error
-        raise StartError(
-            f"{ended['kind']} {ended['target']}: {reason}", hint="flockpy logs, or flockpy doctor"
-        )
+        reason = ended.get("error") or f"it was {ended['state']}"
+        message = f"{ended['kind']} {ended['target']}: {reason}"
+        raise StartError(message, hint="flockpy logs, or flockpy doctor")
     return ended
 
 
 async def _follow(api: Api, operation: dict[str, Any], progress: "_Progress | None") -> dict[str, Any]:
+    import asyncio
+
     try:
         while operation["state"] in ("pending", "running"):
             if progress:
@@ -84,10 +85,6 @@ class _Progress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-def _progress() -> _Progress:
-    return _Progress()
 
 
 def detail(operation: dict[str, Any]) -> str:

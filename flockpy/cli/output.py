@@ -13,6 +13,8 @@ from flockpy.units import duration_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
 _VISIBLE = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if code not in (0x09, 0x0A)}
 _GOOD = {"ready", "serving", "alive", "ok", "done", "active", "completed"}
 _BAD = {"failed", "lost", "revoked", "expired", "error"}

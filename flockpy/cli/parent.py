@@ -224,11 +224,11 @@ class Household:
 def run(plan: Plan, clock: Clock) -> int:
     """Run until stopped; the exit code."""
     data = DataDir(Path(plan.data_dir))
+    signals = Signals()  # before the lock: who sees the lock may send a signal
     lock = acquire(data.up_lock)
     if isinstance(lock, Held):
         say(f"already running (pid {lock.pid})")
         return 0
-    signals = Signals()
     household = Household(plan, data, clock)
     household.start()
     code = 0

@@ -1,0 +1,49 @@
+"""Every command by name. Commands import what they need when they run, so that ``--help`` answers at once."""
+
+import os
+from typing import Annotated, Literal
+
+import typer
+
+from flockpy.cli import backup, config, doctor, logs, model, node, output, status, token, up, usage
+from flockpy.cli.client import AsJson
+from flockpy.version import VERSION
+
+app = typer.Typer(
+    name="flockpy",
+    help="One URL and one key for the language models on every machine you own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def version(as_json: AsJson = False) -> None:
+    """The version of this program."""
+    if as_json:
+        output.document({"version": VERSION})
+    else:
+        output.line(f"flockpy {VERSION}")
+
+
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()]) -> None:
+    """Print what makes the shell complete flockpy commands: eval "$(flockpy completion bash)"."""
+    os.environ["_FLOCKPY_COMPLETE"] = f"source_{shell}"
+    app(prog_name="flockpy")
+
+
+for command in (up.up, up.down, status.status, doctor.doctor):
+    app.command()(command)
+for name, group in (
+    ("model", model.app),
+    ("node", node.app),
+    ("token", token.app),
+    ("usage", usage.usage),
+    ("audit", usage.audit),
+):
+    app.add_typer(group, name=name)
+for command in (logs.why, logs.logs):
+    app.command()(command)
+app.add_typer(config.app, name="config")
+for command in (backup.backup, backup.restore, version, completion):
+    app.command()(command)

@@ -1,0 +1,213 @@
+"""The checks of ``flockpy doctor``. Each answers findings; none changes anything."""
+
+import os
+import platform
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from flockpy.cli import probe
+from flockpy.cli.client import Api, ApiError, admin_key, local_url
+from flockpy.cli.up import see_that_port_is_free
+from flockpy.config import split_listen
+from flockpy.engines import DRIVERS
+from flockpy.engines.base import Machine
+from flockpy.errors import StartError
+from flockpy.lockfile import holder
+from flockpy.settings import Settings
+from flockpy.units import bytes_text, duration_text
+
+FAKE = "fake"
+"""An engine for tests; nobody needs it."""
+
+State = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`mend` is the command or value that puts it right; "" when there is nothing to mend."""
+
+    check: str
+    state: State
+    message: str
+    mend: str = ""
+
+
+def hardware(settings: Settings) -> Iterator[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    words = f"{platform.system()} {platform.machine()}, {cores} cores, {bytes_text(memory.total)} memory"
+    yield Finding("hardware", "ok", f"{words}, {bytes_text(memory.available)} of it free")
+    if memory.available < 2**30:
+        yield Finding(
+            "hardware", "note", "less than 1 GiB of memory is free", "end other programs, or unload a model"
+        )
+    if shutil.which("nvidia-smi"):
+        yield Finding("hardware", "ok", "an NVIDIA driver is installed")
+
+
+def processor(settings: Settings) -> Iterator[Finding]:
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return
+    flags = _cpu_flags()
+    if flags is None:
+        return
+    if "avx2" in flags:
+        yield Finding("processor", "ok", "has AVX2")
+    else:
+        yield Finding(
+            "processor",
+            "problem",
+            "has no AVX2, which the embedded engine needs",
+            "install a llama-server built for this processor: https://github.com/ggml-org/llama.cpp",
+        )
+
+
+def data_directory(settings: Settings) -> Iterator[Finding]:
+    root = settings.data.root
+    if not root.exists():
+        yield Finding("data", "ok", f"{root} is made on the first start")
+        return
+    if not os.access(root, os.W_OK | os.X_OK):
+        yield Finding("data", "problem", f"{root} cannot be written", f'sudo chown -R "$USER" {root}')
+    private = [root, settings.data.admin_key, settings.data.identity, settings.data.database]
+    for path in private:
+        yield from _private(path)
+    if not any(_private(path) for path in private):
+        yield Finding("data", "ok", f"{root}")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    where = next(path for path in (settings.data.root, *settings.data.root.parents) if path.exists())
+    free = shutil.disk_usage(where).free
+    message = f"{bytes_text(free)} free for {settings.data.root}"
+    if free < 2**30:
+        yield Finding("disk", "problem", message, "free some space, or move: FLOCK_DATA_DIR=DIR flockpy up")
+    elif free < 10 * 2**30:
+        yield Finding("disk", "note", f"{message}: few models fit", "FLOCK_DATA_DIR=DIR flockpy up")
+    else:
+        yield Finding("disk", "ok", message)
+
+
+def clock(settings: Settings) -> Iterator[Finding]:
+    newest = max(
+        (path.stat().st_mtime for path in (Path(__file__), settings.file) if path.exists()), default=0
+    )
+    ahead = newest - time.time()
+    if ahead > 60:
+        yield Finding(
+            "clock",
+            "problem",
+            f"the clock is at least {duration_text(ahead)} behind: files here are from the future",
+            "sudo timedatectl set-ntp true",
+        )
+    else:
+        yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %z"))
+
+
+def port(settings: Settings) -> Iterator[Finding]:
+    listen = settings.config.listen
+    host, number = split_listen(listen)
+    if held := holder(settings.data.up_lock):
+        ready = probe.is_ready(local_url(listen, "127.0.0.1"))
+        state: State = "ok" if ready else "problem"
+        words = "is ready" if ready else "is not ready"
+        yield Finding("leader", state, f"runs (pid {held.pid}) and {words}", "" if ready else "flockpy logs")
+        return
+    try:
+        see_that_port_is_free(host, number)
+    except StartError as error:
+        yield Finding("port", "problem", error.message, error.hint or "")
+    else:
+        yield Finding("port", "ok", f"{number} is free")
+        yield Finding("leader", "note", "does not run", "flockpy up")
+
+
+def nodes(settings: Settings) -> Iterator[Finding]:
+    if holder(settings.data.up_lock) is None:
+        return
+    try:
+        found = Api(local_url(settings.config.listen, "127.0.0.1"), admin_key(settings)).items("/nodes")[
+            "items"
+        ]
+    except ApiError as error:
+        yield Finding("nodes", "problem", error.message, error.hint or "")
+        return
+    for node in found:
+        name = f"{node['hostname']} ({node['id']})"
+        if node["state"] == "ready":
+            yield Finding("nodes", "ok", f"{name} is ready")
+        else:
+            yield Finding("nodes", "problem", f"{name} is {node['state']}", f"flockpy logs {node['id']}")
+
+
+def engines(settings: Settings) -> Iterator[Finding]:
+    machine = _machine(settings)
+    usable = False
+    for name, driver in DRIVERS.items():
+        if name == FAKE:
+            continue
+        found = driver.availability(machine)
+        what, _, mend = found.reason.partition(": ")
+        usable = usable or found.available
+        message = f"{name} {found.version}".rstrip() if found.available else f"{name}: {what}"
+        yield Finding("engines", "ok" if found.available else "note", message, mend)
+    if not usable:
+        yield Finding("engines", "problem", "no engine can run here", "pip install xllamacpp")
+
+
+ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    hardware,
+    processor,
+    engines,
+    data_directory,
+    disk,
+    clock,
+    port,
+    nodes,
+)
+
+
+def _machine(settings: Settings) -> Machine:
+    program = settings.config.engine.llamacpp_path or "llama-server"
+    found = shutil.which(program)
+    try:
+        versions = {"xllamacpp": metadata.version("xllamacpp")}
+    except metadata.PackageNotFoundError:
+        versions: dict[str, str] = {}
+    return Machine(
+        os=platform.system(),
+        arch=platform.machine(),
+        physical_cores=1,
+        python=sys.executable,
+        cpu_flags=frozenset(_cpu_flags() or ()),
+        programs={"llama-server": found} if found else {},
+        versions=versions,
+    )
+
+
+def _private(path: Path) -> list[Finding]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return []
+    if not mode & 0o077:
+        return []
+    wanted = "700" if path.is_dir() else "600"
+    return [Finding("data", "problem", f"others may read {path} (mode {mode:o})", f"chmod {wanted} {path}")]
+
+
+def _cpu_flags() -> set[str] | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    return next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), None)

@@ -1,0 +1,42 @@
+"""``flockpy doctor``: looks at everything flockpy needs; each finding comes with the command that mends it."""
+
+import os
+
+import typer
+
+from flockpy.cli import output
+from flockpy.cli.client import AsJson
+from flockpy.errors import StartError
+from flockpy.settings import config_file, load
+
+_SIGNS = {"ok": ("✔", "green"), "note": ("•", "yellow"), "problem": ("✘", "red")}
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check hardware, engines, ports, disk, clock, files and configuration; says what mends each finding."""
+    from flockpy.cli import checks
+
+    try:
+        settings = load(os.environ)
+    except StartError as error:
+        mend = error.hint or f"edit {config_file(os.environ)}"
+        found = [checks.Finding("configuration", "problem", error.message, mend)]
+    else:
+        told = (
+            str(settings.file) if settings.file.exists() else f"{settings.file} is not there, and need not be"
+        )
+        found = [checks.Finding("configuration", "ok", told)]
+        found += [finding for check in checks.ALL for finding in check(settings)]
+    problems = sum(finding.state == "problem" for finding in found)
+    if as_json:
+        items = [{name: getattr(f, name) for name in f.__slots__} for f in found]
+        output.document({"items": items, "next_cursor": None, "problems": problems})
+    else:
+        for finding in found:
+            sign, colour = _SIGNS[finding.state]
+            typer.echo(typer.style(sign, fg=colour) + output.safe(f" {finding.check}: {finding.message}"))
+            if finding.mend:
+                typer.echo(output.safe(f"    → {finding.mend}"))
+        output.note("" if problems else "all is well")
+    if problems:
+        raise typer.Exit(1)

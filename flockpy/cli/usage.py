@@ -1,0 +1,156 @@
+"""``flockpy usage`` and ``flockpy audit``: what was asked, and who changed what."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from flockpy.cli import output
+from flockpy.cli.client import AsJson, BaseUrl, Token, connect
+from flockpy.cli.output import Json
+from flockpy.units import count_text, sparkline
+
+usage = typer.Typer(help="Recent requests, or what they add up to.", invoke_without_command=True)
+audit = typer.Typer(help="Who changed what.", invoke_without_command=True)
+
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")]
+Summary = Annotated[bool, typer.Option("--summary", help="What they add up to.")]
+
+
+@usage.callback()
+def usage_recent(
+    context: typer.Context,
+    limit: Limit = 20,
+    user: Annotated[str, typer.Option(metavar="NAME", help="Only this user's.")] = "",
+    summary: Summary = False,
+    base_url: BaseUrl = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Recent requests, or what they add up to."""
+    if context.invoked_subcommand:
+        return
+    api = connect(base_url, token)
+    if summary:
+        found = api.get("/usage/summary", user=user or None)
+        output.document(found) if as_json else _totals(found)
+        return
+    page = api.items("/usage/recent", limit, user=user or None)
+    if as_json:
+        output.document(page)
+        return
+    output.table(
+        (
+            "time",
+            "user",
+            "model",
+            "surface",
+            ">tokens in",
+            ">out",
+            ">first ms",
+            ">total ms",
+            "outcome",
+            "request",
+        ),
+        (
+            (
+                output.local_time(r["time"]),
+                r["user"],
+                r["model"],
+                r["surface"],
+                r["prompt_tokens"],
+                r["completion_tokens"],
+                "-" if r.get("ttft_ms") is None else f"{r['ttft_ms']:.0f}",
+                f"{r['duration_ms']:.0f}",
+                r["outcome"],
+                r["request_id"],
+            )
+            for r in page["items"]
+        ),
+        empty="nothing was asked yet",
+    )
+
+
+@audit.callback()
+def audit_recent(
+    context: typer.Context,
+    limit: Limit = 20,
+    actor: Annotated[str, typer.Option(metavar="NAME", help="Only what this one did.")] = "",
+    summary: Summary = False,
+    base_url: BaseUrl = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Who changed what."""
+    if context.invoked_subcommand:
+        return
+    api = connect(base_url, token)
+    if summary:
+        found = api.get("/audit/summary", actor=actor or None)
+        output.document(found) if as_json else _totals(found)
+        return
+    page = api.items("/audit/recent", limit, actor=actor or None)
+    if as_json:
+        output.document(page)
+        return
+    output.table(
+        ("time", "actor", "action", "target", "detail"),
+        (
+            (output.local_time(e["time"]), e["actor"], e["action"], e["target"], e.get("detail") or "")
+            for e in page["items"]
+        ),
+        empty="nothing was changed yet",
+    )
+
+
+def _verifier(path: str, good: str) -> Callable[..., None]:
+    def verify(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> None:
+        found = connect(base_url, token).get(path)
+        if as_json:
+            output.document(found)
+        elif found["ok"]:
+            output.line(good)
+        else:
+            _totals(found)
+        if not found["ok"]:
+            sys.stdout.flush()
+            raise typer.Exit(1)
+
+    return verify
+
+
+usage.command("verify", help="Add the journal up again and compare it with the table.")(
+    _verifier("/usage/verify", "the journal and the table agree")
+)
+audit.command("verify", help="Check the chain of hashes.")(_verifier("/audit/verify", "the chain is whole"))
+
+
+def _totals(found: dict[str, Json]) -> None:
+    """A summary of any shape: figures first, then its groups, lists as tables, series as a row of bars."""
+    plain = {name: value for name, value in found.items() if not isinstance(value, dict | list)}
+    output.facts({_title(name): _figure(value) for name, value in plain.items()})
+    for name, value in found.items():
+        if isinstance(value, dict):
+            output.line(f"\n{_title(name)}")
+            output.facts({f"  {_title(key)}": _figure(inner) for key, inner in value.items()})
+        elif isinstance(value, list) and value:
+            output.line(f"\n{_title(name)}")
+            figures = [float(v) for v in value if isinstance(v, int | float)]
+            rows = [row for row in value if isinstance(row, dict)]
+            if figures:
+                output.line(f"  {sparkline(figures)}")
+            elif rows:
+                output.table(list(rows[0]), ([_figure(v) for v in row.values()] for row in rows), empty="")
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _figure(value: Json) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else count_text(value)
+    return str(value)
