@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flockpy.cli import backup, config, doctor, logs, model, node, output, status, token, up, usage
+from flockpy.cli import config, doctor, logs, model, node, output, status, token, up, usage
 from flockpy.cli.client import AsJson
 from flockpy.version import VERSION
 
@@ -26,7 +26,11 @@ def version(as_json: AsJson = False) -> None:
         output.line(f"flockpy {VERSION}")
 
 
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()]) -> None:
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish")
+    ],
+) -> None:
     """Print what makes the shell complete flockpy commands: eval "$(flockpy completion bash)"."""
     os.environ["_FLOCKPY_COMPLETE"] = f"source_{shell}"
     app(prog_name="flockpy")
@@ -45,5 +49,5 @@ for name, group in (
 for command in (logs.why, logs.logs):
     app.command()(command)
 app.add_typer(config.app, name="config")
-for command in (backup.backup, backup.restore, version, completion):
+for command in (version, completion):
     app.command()(command)

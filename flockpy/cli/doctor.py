@@ -34,7 +34,7 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         for finding in found:
             sign, colour = _SIGNS[finding.state]
-            typer.echo(typer.style(sign, fg=colour) + output.safe(f" {finding.check}: {finding.message}"))
+            typer.echo(output.styled(sign, colour) + output.safe(f" {finding.check}: {finding.message}"))
             if finding.mend:
                 typer.echo(output.safe(f"    → {finding.mend}"))
         output.note("" if problems else "all is well")

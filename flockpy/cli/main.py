@@ -45,9 +45,9 @@ def complain(message: str, hint: str | None) -> None:
     """What went wrong and what mends it, on standard error."""
     import typer
 
-    from flockpy.cli.output import safe
+    from flockpy.cli.output import safe, styled
 
-    typer.echo(typer.style("flockpy: ", fg="red") + safe(message), err=True)
+    typer.echo(styled("flockpy: ", "red", err=True) + safe(message), err=True)
     if hint:
         typer.echo(safe(f"  → {hint}"), err=True)
 

@@ -85,7 +85,7 @@ def info(model: ModelId = "", base_url: BaseUrl = "", token: Token = "", as_json
 
 @app.command("add")
 def add(
-    ref: Annotated[str, typer.Argument(help="file:PATH.gguf")],
+    ref: Annotated[str, typer.Argument(metavar="REF", help="file:PATH.gguf")],
     name: Annotated[str, typer.Option("--id", metavar="ID", help="What requests call it.")] = "",
     load: Annotated[bool, typer.Option("--load", help="Load it now, not on its first request.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even when memory looks too small.")] = False,

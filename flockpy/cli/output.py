@@ -1,6 +1,7 @@
 """What commands print. Text that came from elsewhere is shown, never obeyed: control characters are visible."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flockpy.cli.banner import coloured
 from flockpy.units import duration_text
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ def line(text: str = "") -> None:
 def note(text: str) -> None:
     """A line beside the result, on standard error."""
     typer.echo(safe(text), err=True)
+
+
+def styled(text: str, colour: str, *, err: bool = False) -> str:
+    """`text` in a colour where colour is wanted."""
+    stream = sys.stderr if err else sys.stdout
+    return typer.style(text, fg=colour) if coloured(os.environ, stream.isatty()) else text
 
 
 def safe(text: object) -> str:
