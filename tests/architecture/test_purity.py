@@ -41,6 +41,7 @@ PURE = frozenset(
         "flockpy.modelfile",
         "flockpy.node",
         "flockpy.placement",
+        "flockpy.units",
         "flockpy.wire",
     }
 )

@@ -1,5 +1,6 @@
 """The parent of `flockpy up`, with a small leader and agent in the place of the real ones."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -58,11 +59,11 @@ class Running:
         file = self.data / f"{name}.pids"
         return [int(line.split()[0]) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def until(self, what: Callable[[], object], seconds: float = 20) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < deadline, "not within its time"
-            time.sleep(0.02)
+            await asyncio.sleep(0.02)
 
     def wait_ready(self) -> str:
         """What is printed until the last line of the banner."""
@@ -80,8 +81,8 @@ class Running:
         return self.process.wait(20)
 
 
-@contextmanager
-def running(data: Path, port: int, grace: float = 10) -> Iterator[Running]:
+@asynccontextmanager
+async def running(data: Path, port: int, grace: float = 10) -> AsyncIterator[Running]:
     stubs = data / "stubs"
     for name, code in (("controlplane", LEADER), ("agent", AGENT)):
         (stubs / name).mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,7 @@ def running(data: Path, port: int, grace: float = 10) -> Iterator[Running]:
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=20)
-        up.until(lambda: not any(map(psutil.pid_exists, up.pids("leader") + up.pids("agent"))))
+        await up.until(lambda: not any(map(psutil.pid_exists, up.pids("leader") + up.pids("agent"))))
 
 
 @pytest.fixture
@@ -121,66 +122,66 @@ def port() -> int:
         return int(trial.getsockname()[1])
 
 
-def test_it_says_where_everything_is_and_shows_the_key_on_the_first_run_only(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_it_says_where_everything_is_and_shows_the_key_on_the_first_run_only(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         banner = up.wait_ready()
         assert f"http://127.0.0.1:{port}/v1" in banner
         assert "Bearer sk-orc-the-admin-key" in banner
         assert "flock-demo" in banner
         assert "\x1b" not in banner
         assert up.end(signal.SIGINT) == 0
-    with running(tmp_path, port) as up:
+    async with running(tmp_path, port) as up:
         banner = up.wait_ready()
         assert "sk-orc-the-admin-key" not in banner
         assert str(tmp_path / "admin.key") in banner
         assert up.end(signal.SIGTERM) == 0
 
 
-def test_a_leader_that_dies_comes_back_and_the_agent_does_not_notice(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_a_leader_that_dies_comes_back_and_the_agent_does_not_notice(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         os.kill(up.pids("leader")[0], signal.SIGKILL)
-        up.until(lambda: len(up.pids("leader")) == 2)
+        await up.until(lambda: len(up.pids("leader")) == 2)
         assert len(up.pids("agent")) == 1
         assert psutil.pid_exists(up.pids("agent")[0])
         assert up.end(signal.SIGINT) == 0
 
 
-def test_an_agent_that_dies_comes_back_and_the_leader_does_not_notice(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_an_agent_that_dies_comes_back_and_the_leader_does_not_notice(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         os.kill(up.pids("agent")[0], signal.SIGKILL)
-        up.until(lambda: len(up.pids("agent")) == 2)
+        await up.until(lambda: len(up.pids("agent")) == 2)
         assert len(up.pids("leader")) == 1
         assert up.end(signal.SIGINT) == 0
 
 
-def test_the_leader_ends_before_the_agent(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_the_leader_ends_before_the_agent(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         assert up.end(signal.SIGTERM) == 0
         assert (tmp_path / "stops").read_text().split() == ["leader", "agent"]
         assert holder(DataDir(tmp_path).up_lock) is None
 
 
-def test_the_children_end_when_the_parent_is_killed(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_the_children_end_when_the_parent_is_killed(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         assert up.end(signal.SIGKILL) == -signal.SIGKILL
-        up.until(lambda: not any(map(psutil.pid_exists, up.pids("leader") + up.pids("agent"))))
+        await up.until(lambda: not any(map(psutil.pid_exists, up.pids("leader") + up.pids("agent"))))
 
 
-def test_ctrl_c_reaches_the_parent_alone(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_ctrl_c_reaches_the_parent_alone(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         sessions = {os.getsid(pid) for pid in (up.process.pid, up.pids("leader")[0], up.pids("agent")[0])}
         assert len(sessions) == 3
         assert up.end(signal.SIGINT) == 0
 
 
-def test_a_leader_that_cannot_start_ends_it_all_without_a_loop(tmp_path: Path, port: int):
+async def test_a_leader_that_cannot_start_ends_it_all_without_a_loop(tmp_path: Path, port: int):
     (tmp_path / "refuse").touch()
-    with running(tmp_path, port) as up:
+    async with running(tmp_path, port) as up:
         assert up.process.wait(20) == 1
         assert up.process.stderr is not None
         said = up.process.stderr.read()
@@ -189,21 +190,21 @@ def test_a_leader_that_cannot_start_ends_it_all_without_a_loop(tmp_path: Path, p
         assert said.count("the leader refuses") == 1
 
 
-def test_a_second_signal_hurries_and_a_stubborn_leader_is_killed(tmp_path: Path, port: int):
+async def test_a_second_signal_hurries_and_a_stubborn_leader_is_killed(tmp_path: Path, port: int):
     (tmp_path / "stubborn").touch()
-    with running(tmp_path, port, grace=600) as up:
+    async with running(tmp_path, port, grace=600) as up:
         up.wait_ready()
         up.process.send_signal(signal.SIGINT)
-        up.until(lambda: (tmp_path / "stops").exists())
+        await up.until(lambda: (tmp_path / "stops").exists())
         assert up.end(signal.SIGINT) == 0
         assert (tmp_path / "stops").read_text().split() == ["leader", "agent"]
 
 
-def test_a_second_one_does_not_start(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_a_second_one_does_not_start(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         assert holder(DataDir(tmp_path).up_lock) == Held(up.process.pid)
-        with running(tmp_path, port) as second:
+        async with running(tmp_path, port) as second:
             assert second.process.wait(20) == 0
             assert second.process.stderr is not None
             assert f"already running (pid {up.process.pid})" in second.process.stderr.read()
@@ -211,8 +212,8 @@ def test_a_second_one_does_not_start(tmp_path: Path, port: int):
         assert up.end(signal.SIGINT) == 0
 
 
-def test_the_agent_is_told_where_the_leader_and_its_token_are(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_the_agent_is_told_where_the_leader_and_its_token_are(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         told = (tmp_path / "agent.pids").read_text().split()[1:]
         assert told == [
@@ -222,8 +223,8 @@ def test_the_agent_is_told_where_the_leader_and_its_token_are(tmp_path: Path, po
         assert up.end(signal.SIGINT) == 0
 
 
-def test_it_stays_small(tmp_path: Path, port: int):
-    with running(tmp_path, port) as up:
+async def test_it_stays_small(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
         up.wait_ready()
         assert psutil.Process(up.process.pid).memory_info().rss < 20 * 2**20
         assert up.end(signal.SIGINT) == 0
