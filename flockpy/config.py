@@ -111,6 +111,11 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def flatten(section: Section, prefix: str = "") -> dict[str, Value]:
     """Every leaf of a configuration by dotted key (``auth.require_keys``), in the order of its definition."""
     out: dict[str, Value] = {}

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flockpy import configfile
-from flockpy.config import Config, Value, flatten, leaf_types, split_listen, unflatten
+from flockpy.config import Config, Value, flatten, is_loopback, leaf_types, split_listen, unflatten
 from flockpy.errors import StartError
 from flockpy.paths import DataDir
 from flockpy.security import private_dir
@@ -114,6 +114,21 @@ def prepare_data_dir(data: DataDir) -> None:
             raise StartError(message, hint=hint) from None
         if not os.access(directory, os.W_OK | os.X_OK):
             raise StartError(f"the data directory {directory} cannot be written", hint=hint)
+
+
+def refuse_open_door(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Raises StartError when keys are off and other machines could reach the leader, unless
+    ``FLOCK_FORCE_OPEN=1`` says that this is meant.
+    """
+    config = settings.config
+    host, _ = split_listen(config.listen)
+    if config.auth.require_keys or is_loopback(host) or environ.get("FLOCK_FORCE_OPEN") == "1":
+        return
+    where = f"{settings.sources['listen']}, {settings.sources['auth.require_keys']}"
+    raise StartError(
+        f"whoever reaches {config.listen} could do anything: keys are not required ({where})",
+        hint="require keys, or listen on loopback (listen: :8080), or insist: flockpy up --force-open",
+    )
 
 
 def _from_environment(environ: Mapping[str, str], types: Mapping[str, object]) -> Iterator[_Given]:

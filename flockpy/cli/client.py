@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from flockpy.config import split_listen
+from flockpy.config import is_loopback, split_listen
 from flockpy.errors import FlockError
 from flockpy.settings import Settings, load
 
@@ -166,8 +166,7 @@ def admin_key(settings: Settings) -> str:
 
 
 def is_loopback_url(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _checked(url: str) -> str:

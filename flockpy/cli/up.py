@@ -12,11 +12,11 @@ import typer
 
 from flockpy.cli import client, output
 from flockpy.cli.parent import Plan, module_command
-from flockpy.config import split_listen
+from flockpy.config import is_loopback, split_listen
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
 from flockpy.paths import package_root
-from flockpy.settings import Settings, load, prepare_data_dir
+from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
 
 
 def up(
@@ -47,6 +47,7 @@ def up(
 
         status()
         return
+    refuse_open_door(settings, environ)
     prepare_data_dir(settings.data)
     host, port = split_listen(settings.config.listen)
     see_that_port_is_free(host, port)
@@ -56,7 +57,7 @@ def up(
         url=url,
         public_url=client.leader_url(settings).rstrip("/"),
         grace=settings.config.limits.shutdown_seconds + 5,
-        reachable=not client.is_loopback_url(f"http://[{host}]" if ":" in host else f"http://{host}"),
+        reachable=not is_loopback(host),
         add=first_model(settings) if wizard else (),
     )
     become_parent(plan, environ)

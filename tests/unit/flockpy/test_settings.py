@@ -9,7 +9,7 @@ import pytest
 from flockpy.config import Config, flatten, leaf_types, redacted, unflatten
 from flockpy.errors import StartError
 from flockpy.paths import DataDir
-from flockpy.settings import ENVIRONMENT, Settings, load, prepare_data_dir
+from flockpy.settings import ENVIRONMENT, Settings, load, prepare_data_dir, refuse_open_door
 
 
 def load_with(tmp_path: Path, text: str, environ: dict[str, str] | None = None, **flags: str) -> Settings:
@@ -201,6 +201,36 @@ def test_a_data_dir_below_a_file_is_a_start_error(tmp_path: Path):
     (tmp_path / "f").write_text("")
     with pytest.raises(StartError, match="cannot be made: Not a directory"):
         prepare_data_dir(DataDir(tmp_path / "f/g"))
+
+
+@pytest.mark.parametrize(
+    ("listen", "keys", "force", "refused"),
+    [
+        (":8080", "false", "", False),
+        ("127.0.0.1:8080", "false", "", False),
+        ("[::1]:8080", "false", "", False),
+        ("0.0.0.0:8080", "true", "", False),
+        ("0.0.0.0:8080", "false", "", True),
+        ("[::]:8080", "false", "", True),
+        ("192.168.1.5:8080", "false", "0", True),
+        ("192.168.1.5:8080", "false", "1", False),
+    ],
+)
+def test_a_leader_without_keys_is_for_this_machine_alone(
+    tmp_path: Path, listen: str, keys: str, force: str, refused: bool
+):
+    environ = {
+        "HOME": str(tmp_path),
+        "FLOCK_LISTEN": listen,
+        "FLOCK_REQUIRE_KEYS": keys,
+        "FLOCK_FORCE_OPEN": force,
+    }
+    settings = load(environ)
+    if refused:
+        with pytest.raises(StartError, match="FLOCK_LISTEN, FLOCK_REQUIRE_KEYS"):
+            refuse_open_door(settings, environ)
+    else:
+        refuse_open_door(settings, environ)
 
 
 def test_every_variable_names_a_key_that_exists():
