@@ -18,7 +18,10 @@ POOLED_S: Final = 4.0
 
 
 class _Connection(asyncio.Protocol):
-    """One socket and the parser of the answer under way. Owned by the pool when idle, by one Exchange when not."""
+    """One socket and the parser of the answer under way. Owned by the pool when idle, by one Exchange when not.
+
+    An answer that is whole is delivered whatever follows it; what follows it costs the connection its reuse.
+    """
 
     def __init__(self, pool: "Client", origin: Origin) -> None:
         self.pool = pool
@@ -28,12 +31,13 @@ class _Connection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.idle_since = 0.0
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._bodiless = 0  # bytes since the last of a body: a head, a chunk's framing or trailers
         self._complete = False
+        self._reusable = False
 
     def begin(self, exchange: "Exchange", data: list[bytes]) -> None:
         self.exchange = exchange
-        self._headers, self._head_bytes, self._complete = [], 0, False
+        self._headers, self._bodiless, self._complete = [], 0, False
         self.transport.writelines(data)
 
     def close(self) -> None:
@@ -49,20 +53,18 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         exchange.touched()
-        if exchange.answer is None:
-            self._head_bytes += len(data)
+        self._bodiless += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self.exchange is not None:
-                self._fail(f"the peer does not speak HTTP: {error}")
-            self.close()
-            return
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._complete:
+                self._break(f"the peer does not speak HTTP as it should: {error.__context__ or error}")
+                return
+            self._reusable = False
         if self._complete:
-            self._finish()
-        elif exchange.answer is None and self._head_bytes > MAX_HEAD:
-            self._fail(f"the answer's headers exceed {MAX_HEAD} bytes")
-            self.close()
+            self._finish(exchange)
+        elif self._bodiless > MAX_HEAD:
+            self._break(f"the answer's headers exceed {MAX_HEAD} bytes")
         else:
             exchange.wake()
 
@@ -71,57 +73,56 @@ class _Connection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             return
-        if exc is None and exchange.answer is not None and self._ends_with_connection():
+        if exc is None and exchange.answer is not None and _ends_with_connection(exchange.answer):
             self.exchange = None
             exchange.end()
         else:
-            self._fail("the connection was closed in mid-answer" if exchange.answer else "no answer came")
+            self._break("the connection was closed in mid-answer" if exchange.answer else "no answer came")
 
-    # httptools callbacks
+    # httptools callbacks; what they raise ends the parsing
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("a second answer that nobody asked for")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        headers, self._headers = self._headers, []
+        if self._bodiless > MAX_HEAD and sum(len(name) + len(value) for name, value in headers) > MAX_HEAD:
+            raise ValueError(f"the answer's headers exceed {MAX_HEAD} bytes")
         status = self.parser.get_status_code()
         if status >= 200 and self.exchange is not None:
-            self.exchange.answer = Head(status, tuple(self._headers))
-        self._headers = []
+            self.exchange.answer = Head(status, tuple(headers))
 
     def on_body(self, body: bytes) -> None:
+        self._bodiless = 0
         if self.exchange is not None:
             self.exchange.received(body)
 
     def on_message_complete(self) -> None:
         if self.exchange is not None and self.exchange.answer is not None:  # an interim 1xx is not the answer
             self._complete = True
+            self._reusable = self.parser.should_keep_alive()  # the parser knows it only now
 
-    def on_message_begin(self) -> None:
-        if self._complete:  # a second answer nobody asked for, in the same read
-            self._complete = False
-            self._fail("the peer sent more than one answer")
-            self.close()
-
-    def _finish(self) -> None:
-        exchange, self.exchange = self.exchange, None
-        if exchange is None:
-            return
-        if self.parser.should_keep_alive():
+    def _finish(self, exchange: "Exchange") -> None:
+        self.exchange = None
+        if self._reusable and not self.transport.get_write_buffer_size():
             exchange.resume()
             self.pool.give_back(self)
         else:
             self.close()
         exchange.end()
 
-    def _ends_with_connection(self) -> bool:
-        answer = self.exchange.answer if self.exchange else None
-        return (
-            answer is not None and not answer.get(b"content-length") and not answer.get(b"transfer-encoding")
-        )
-
-    def _fail(self, message: str) -> None:
+    def _break(self, message: str) -> None:
         exchange, self.exchange = self.exchange, None
+        self.close()
         if exchange is not None:
             exchange.fail(message)
+
+
+def _ends_with_connection(answer: Head) -> bool:
+    return not answer.get(b"content-length") and not answer.get(b"transfer-encoding")
 
 
 class Exchange:
@@ -139,10 +140,11 @@ class Exchange:
         self._paused = False
         self._ended = False
         self._error: ExchangeBroken | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._last = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._reused = False
+        self._heard = False
 
     async def head(self) -> Head | Silent:
         """The answer's status and headers, or SILENT after `silence_s` without them.
@@ -155,7 +157,7 @@ class Exchange:
                     raise self._error
                 self._error = None
                 await self.send(fresh=True)
-            if await self._woken() and self.answer is None and self._error is None:
+            elif await self._silent():
                 return SILENT
         self._request = []
         return self.answer
@@ -167,7 +169,7 @@ class Exchange:
                 raise self._error
             if self._ended:
                 return b""
-            if await self._woken() and not self._chunks and not self._ended and self._error is None:
+            if await self._silent():
                 return SILENT
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
@@ -198,24 +200,32 @@ class Exchange:
 
     async def send(self, *, fresh: bool) -> None:
         connection = None if fresh else self._client.take(self._origin)
-        self._reused = connection is not None
+        self._reused, self._heard = connection is not None, False
         if connection is None:
             connection = await self._client.connect(self._origin)
+            if self._error is not None:  # aborted meanwhile: the peer must not get to work
+                connection.close()
+                return
         self._connection = connection
         self._last = self._loop.time()
-        connection.begin(self, self._request)
+        if connection.transport.is_closing():
+            self.fail("the peer closed the connection at once")
+        else:
+            connection.begin(self, self._request)
 
-    async def _woken(self) -> bool:
-        """Wait for the connection to say something; True when it was only the silence timer."""
+    async def _silent(self) -> bool:
+        """Wait for the connection to say something; True when it said nothing for `silence_s`."""
         self._waiter = self._loop.create_future()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._client.silence_s, self._on_timer)
-        before = self._last
+            self._set_timer(self._client.silence_s)
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             self._waiter = None
-        return self._last == before
+
+    def _set_timer(self, after: float) -> None:
+        left = self._client.idle_s - (self._loop.time() - self._last)
+        self._timer = self._loop.call_later(max(min(after, left), 0.0), self._on_timer)
 
     def _on_timer(self) -> None:
         # One lazy timer for silence and idleness: a byte only notes the time, it never touches the timer.
@@ -226,9 +236,9 @@ class Exchange:
         if quiet >= self._client.idle_s:
             self._drop(f"the peer was silent for {quiet:.0f} s")
         elif quiet >= self._client.silence_s:
-            self._wake()
+            self._wake(silent=True)
         else:
-            self._timer = self._loop.call_later(self._client.silence_s - quiet, self._on_timer)
+            self._set_timer(self._client.silence_s - quiet)
 
     def _drop(self, message: str) -> None:
         if self._connection is not None and self._connection.exchange is self:
@@ -237,13 +247,14 @@ class Exchange:
         self._reused = False  # what we end ourselves is not sent again
         self.fail(message)
 
-    def _wake(self) -> None:
+    def _wake(self, *, silent: bool = False) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(silent)
 
     # called by the connection
     def touched(self) -> None:
         self._last = self._loop.time()
+        self._heard = True
 
     def wake(self) -> None:
         if self.answer is not None:
@@ -269,7 +280,7 @@ class Exchange:
         self._wake()
 
     def fail(self, message: str) -> None:
-        self._error = ExchangeBroken(message, answered=self.answer is not None)
+        self._error = ExchangeBroken(message, answered=self._heard)
         self._stop_timer()
         self._wake()
 
@@ -287,6 +298,7 @@ class Client:
         self.silence_s = silence_s
         self.idle_s = idle_s
         self._idle: dict[Origin, deque[_Connection]] = {}
+        self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
@@ -296,7 +308,8 @@ class Client:
         return exchange
 
     async def close(self) -> None:
-        """Drop the idle connections."""
+        """Drop the idle connections; those still at work are dropped when their exchange ends."""
+        self._closed = True
         for connections in self._idle.values():
             for connection in list(connections):
                 connection.close()
@@ -317,23 +330,29 @@ class Client:
                 f"no connection to {origin.host}:{origin.port} within {self.connect_s} s"
             ) from None
         except OSError as error:
-            raise ConnectError(
-                f"no connection to {origin.host}:{origin.port}: {error.strerror or error}"
-            ) from error
+            reason = error.strerror or str(error)
+            raise ConnectError(f"no connection to {origin.host}:{origin.port}: {reason}") from error
+        except UnicodeError:
+            raise ConnectError(f"no connection to {origin.host!r}: that is no host's name") from None
         return connection
 
     def take(self, origin: Origin) -> _Connection | None:
-        """The most recently used idle connection that is still open."""
+        """The most recently used idle connection that is still open and not too old."""
         idle = self._idle.get(origin)
+        if not idle:
+            return None
+        oldest = asyncio.get_running_loop().time() - POOLED_S
         while idle:
             connection = idle.pop()
-            if not connection.transport.is_closing():
+            if connection.idle_since <= oldest:
+                connection.close()
+            elif not connection.transport.is_closing():
                 return connection
         return None
 
     def give_back(self, connection: _Connection) -> None:
-        idle = self._idle.setdefault(connection.origin, deque(maxlen=None))
-        if len(idle) >= MAX_POOLED:
+        idle = self._idle.setdefault(connection.origin, deque())
+        if self._closed or len(idle) >= MAX_POOLED:
             connection.close()
             return
         loop = asyncio.get_running_loop()
