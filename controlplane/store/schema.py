@@ -61,7 +61,7 @@ def read_version(path: Path) -> str | None:
     with closing(sqlite3.connect(path, timeout=LOCK_WAIT_S)) as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if path.stat().st_size <= _CHECKED_UP_TO_BYTES:
-            _check_pages(connection)
+            _check(connection)
         if not tables:
             return None
         row = None
@@ -85,13 +85,19 @@ def copy(source: Path, target: Path) -> None:
         ):
             reader.backup(writer)
             writer.execute("PRAGMA journal_mode = DELETE")  # one file, readable without a -wal beside it
-            _check_pages(writer)
+            _check(writer)
     except (sqlite3.Error, OSError):
         target.unlink(missing_ok=True)
         raise
 
 
-def _check_pages(connection: sqlite3.Connection) -> None:
+def check_pages(path: Path) -> None:
+    """Raises sqlite3.DatabaseError when any page of the database at `path` is damaged."""
+    with closing(sqlite3.connect(path)) as connection:
+        _check(connection)
+
+
+def _check(connection: sqlite3.Connection) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"database disk image is malformed: {verdict}")

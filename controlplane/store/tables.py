@@ -35,17 +35,10 @@ class Keys(SQLModel, table=True):
 
 
 class Models(SQLModel, table=True):
+    """`record` is the whole model; nothing asks for a part of it."""
+
     id: str = Field(primary_key=True)
-    name: str
-    source: str
-    path: str
-    size_bytes: int
-    context_window: int
-    capabilities: str
-    engine: str
-    node_id: str
-    details: str
-    created_at: float
+    record: str
 
 
 class Nodes(SQLModel, table=True):

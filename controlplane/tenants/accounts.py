@@ -1,4 +1,4 @@
-"""What keeps the usage journal and the usage table in step: positions, totals, a chain over records. Pure."""
+"""What makes loss and tampering show: totals and chains over usage records and audit entries. Pure."""
 
 import hashlib
 
@@ -35,6 +35,13 @@ class Drained(msgspec.Struct, frozen=True):
     totals: Totals = Totals()
 
 
+class AuditHead(msgspec.Struct, frozen=True):
+    """The newest audit entry, kept beside the table: entries cut off its end are noticed by it."""
+
+    entries: int = 0
+    hash: bytes = b""
+
+
 def add(totals: Totals, record: UsageRecord) -> Totals:
     """`totals` with one more record, the next row of the table."""
     text = msgspec.json.encode(msgspec.structs.astuple(record))
@@ -45,3 +52,11 @@ def add(totals: Totals, record: UsageRecord) -> Totals:
         totals.cached_tokens + record.cached_tokens,
         hashlib.sha256(totals.chain + text).digest(),
     )
+
+
+def audit_hash(
+    previous: bytes, number: int, time: float, actor: str, action: str, target: str, detail: str
+) -> bytes:
+    """SHA-256 over the hash of the entry before and everything that entry `number` (from 1) says."""
+    text = msgspec.json.encode((number, time, actor, action, target, detail))
+    return hashlib.sha256(previous + text).digest()

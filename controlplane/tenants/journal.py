@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 from controlplane.tenants.accounts import Position
+from controlplane.tenants.lines import unseal
 from flockpy.security import private_dir
 
 READ_BYTES = 256 * 2**10
@@ -22,16 +22,11 @@ _ZEROS = bytes(2**20)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Lines read from one place on; `after` is where to read next, `torn` counts damaged lines left out."""
+    """What the lines from one place on say; `after` is where to read next, `damaged` counts lines left out."""
 
-    lines: tuple[bytes, ...]
+    payloads: tuple[bytes, ...]
     after: Position
-    torn: int = 0
-
-
-def line(payload: bytes) -> bytes:
-    """`payload` (no newline in it) as it stands in a segment: with its CRC-32 before and a newline behind."""
-    return b"%08x %b\n" % (crc32(payload), payload)
+    damaged: int = 0
 
 
 class Journal:
@@ -47,6 +42,7 @@ class Journal:
         self._size = segment_bytes
         self._fd = -1
         self._spare = directory / "spare"
+        self._spare.unlink(missing_ok=True)  # an older process may have begun to write to it
         self.end = Position(max(self.segments(), default=0) + 1, 0)
         """Where the next line goes."""
 
@@ -66,24 +62,23 @@ class Journal:
         _write(self._fd, lines, self.end.offset)
         self.end = Position(self.end.segment, self.end.offset + len(lines))
 
-    def read(self, start: Position) -> Chunk:
-        """Whole lines from `start` on, at most `READ_BYTES` of one segment.
+    def read(self, start: Position, until: Position | None = None) -> Chunk:
+        """Whole lines from `start` on, at most `READ_BYTES` of one segment, none beyond `until`.
 
-        `after` == `start` means that nothing follows yet.
+        `after` == `start` means that nothing follows.
         """
-        limit = READ_BYTES
-        if start.segment >= self.end.segment:
-            limit = min(limit, self.end.offset - start.offset)
+        end = until or self.end
+        limit = READ_BYTES if start.segment < end.segment else min(READ_BYTES, end.offset - start.offset)
         text = self._text(start, limit) if limit > 0 else b""
         whole = text[: text.rfind(b"\n") + 1]
         if not whole:
-            newer = [number for number in (*self.segments(), self.end.segment) if number > start.segment]
-            # what is left of a segment with a successor is a torn tail at most
-            return Chunk((), Position(newer[0], 0) if newer else start, torn=1 if text else 0)
+            later = [number for number in (*self.segments(), end.segment) if number > start.segment]
+            on = later and later[0] <= end.segment
+            # text without an end is what a crash cut off: nobody was told that it had been written
+            return Chunk((), Position(later[0], 0) if on else start)
         lines = whole.splitlines()
-        good = tuple(text[9:] for text in lines if text[:8] == b"%08x" % crc32(text[9:]))
-        after = Position(start.segment, start.offset + len(whole))
-        return Chunk(good, after, torn=len(lines) - len(good))
+        good = tuple(payload for line in lines if (payload := unseal(line)) is not None)
+        return Chunk(good, Position(start.segment, start.offset + len(whole)), damaged=len(lines) - len(good))
 
     def tidy(self, before: int) -> None:
         """Give up the segments numbered below `before`, and see to it that a spare stands ready.
@@ -105,9 +100,11 @@ class Journal:
             making.rename(self._spare)
 
     def close(self) -> None:
+        """Write no more to the newest segment; another line would begin another."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self.end = Position(self.end.segment + 1, 0)
 
     def _text(self, start: Position, limit: int) -> bytes:
         try:
@@ -131,7 +128,8 @@ class Journal:
             os.close(descriptor)
             source.unlink(missing_ok=True)
             raise
-        self.close()
+        if self._fd >= 0:
+            os.close(self._fd)
         self._fd = descriptor
         self.end = Position(number, len(carried))
 

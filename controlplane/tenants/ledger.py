@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
+from msgspec import DecodeError
 
 from controlplane.store import usage as store
 from controlplane.store.db import Database, DatabaseTrouble
 from controlplane.tenants.accounts import Position
-from controlplane.tenants.journal import Journal, line
-from controlplane.tenants.model import Surface, UsageRecord
+from controlplane.tenants.journal import Chunk, Journal
+from controlplane.tenants.lines import Opened, close_line, closed_in, cut_off, open_line, opened_in
+from controlplane.tenants.model import UsageRecord
+from controlplane.tenants.verification import Verification, verify_usage
 from flockpy.errors import Overloaded, StartError
 
 log = logging.getLogger(__name__)
@@ -34,24 +36,7 @@ WAITING_LIMIT = 50_000
 BATCH = 1000
 """A transaction costs as much as 100 rows; see `run`."""
 INTERVAL_S = 1.0
-
-_OPEN = b"o"
-_CLOSE = b"c"
-_encode = msgspec.json.Encoder().encode
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """What the journal says of a request at its admission; `prompt_tokens` is an estimate."""
-
-    request_id: str
-    time: float
-    key_id: str
-    user: str
-    model: str
-    surface: Surface
-    stream: bool
-    prompt_tokens: int
-    reserved: int
+_PIECE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +53,6 @@ class _Waiting(NamedTuple):
     request_id: str
     line: bytes
     record: UsageRecord | None
-
-
-_opened = msgspec.json.Decoder(Opened)
-_closed = msgspec.json.Decoder(UsageRecord)
 
 
 class Ledger:
@@ -109,7 +90,7 @@ class Ledger:
         """
         if len(self._waiting) >= WAITING_LIMIT:
             raise Overloaded(f"Usage cannot be recorded: {self.degraded}", retry_after=10)
-        text = line(_OPEN + _encode(opened))
+        text = open_line(opened)
         self._open[opened.request_id] = text
         self._buffer.append(_Waiting(opened.request_id, text, None))
         if not self._flush_due:
@@ -121,7 +102,7 @@ class Ledger:
 
         (While the journal cannot be written it waits in memory instead; see `degraded`.)
         """
-        self._buffer.append(_Waiting(record.request_id, line(_CLOSE + _encode(record)), record))
+        self._buffer.append(_Waiting(record.request_id, close_line(record), record))
         self._flush()
         self._pending += 1
         self._some.set()
@@ -147,6 +128,7 @@ class Ledger:
             self._waiting.extend(items)
             self._some.set()
             return
+        self._journal_trouble = None
         for item in items:
             if item.record is not None:
                 self._open.pop(item.request_id, None)
@@ -193,25 +175,35 @@ class Ledger:
             unfinished: dict[str, Opened] = {}
             position = Position()
             while (chunk := self._journal.read(position)).after != position:
-                records: list[UsageRecord] = []
-                for text in chunk.lines:
-                    if text.startswith(_OPEN):
-                        opened = _opened.decode(text[1:])
-                        unfinished[opened.request_id] = opened
-                    else:
-                        records.append(_closed.decode(text[1:]))
-                        unfinished.pop(records[-1].request_id, None)
+                for opened in opened_in(chunk.payloads):
+                    unfinished[opened.request_id] = opened
+                records = closed_in(chunk.payloads)
+                for record in records:
+                    unfinished.pop(record.request_id, None)
                 if records and chunk.after > before.position:
                     await store.append_usage(self._database, records, chunk.after)
                 position = chunk.after
-            cut_off = [_cut_off(opened) for opened in unfinished.values()]
+                self._warn_of(chunk)
+            failures = [cut_off(opened) for opened in unfinished.values()]
             self._position = self._journal.end
-            after = await store.append_usage(self._database, cut_off, self._position)
+            after = await store.append_usage(self._database, failures, self._position)
         except (DatabaseTrouble, OSError) as error:
             hint = error.hint if isinstance(error, DatabaseTrouble) else None
-            raise StartError(f"the usage journal cannot be carried over: {error}", hint=hint) from error
+            raise StartError(f"The usage journal cannot be carried over: {error}", hint=hint) from error
+        except DecodeError as error:
+            raise StartError(
+                f"The usage journal was written by another version of flockpy: {error}",
+                hint="start that version once more: it carries over what it wrote",
+            ) from error
         await self._tidy()
-        return Recovery(after.totals.records - before.totals.records, len(cut_off))
+        return Recovery(after.totals.records - before.totals.records, len(failures))
+
+    async def verify(self) -> Verification:
+        """Hold table, totals and journal against each other. Raises DatabaseTrouble."""
+        async with self._draining:
+            self._retry()
+            await self._carry_over()
+            return await verify_usage(self._database, self._journal, self._position)
 
     async def stop(self) -> None:
         """Carry over what is left, once nothing is in flight and `run` has ended; give up the journal's file.
@@ -231,20 +223,19 @@ class Ledger:
             return
         items = list(self._waiting)
         self._waiting.clear()
-        self._journal_trouble = None
-        for start in range(0, len(items), BATCH):
+        for start in range(0, len(items), _PIECE):
+            self._write(items[start : start + _PIECE])
             if self._waiting:
-                self._waiting.extend(items[start:])
+                self._waiting.extend(items[start + _PIECE :])
                 return
-            self._write(items[start : start + BATCH])
         log.warning("the usage journal can be written again; %d lines had waited", len(items))
 
     async def _carry_over(self) -> None:
         while (chunk := self._journal.read(self._position)).after != self._position:
-            records = [_closed.decode(text[1:]) for text in chunk.lines if text.startswith(_CLOSE)]
-            if records:
+            if records := closed_in(chunk.payloads):
                 await store.append_usage(self._database, records, chunk.after)
             self._position = chunk.after
+            self._warn_of(chunk)
         # what the journal would not take goes straight into the table
         while records := [item.record for item in self._waiting if item.record is not None][:BATCH]:
             await store.append_usage(self._database, records, None)
@@ -252,32 +243,13 @@ class Ledger:
                 self._open.pop(record.request_id, None)
             self._waiting = deque(item for item in self._waiting if item.request_id in self._open)
 
+    def _warn_of(self, chunk: Chunk) -> None:
+        if chunk.damaged:
+            log.warning("%d damaged lines of the usage journal were left out", chunk.damaged)
+
     async def _tidy(self) -> None:
         try:
             await asyncio.to_thread(self._journal.tidy, self._position.segment)
             self._spare_trouble = None
         except OSError as error:
             self._spare_trouble = f"there is no room for the usage journal to grow: {error}"
-
-
-def _cut_off(opened: Opened) -> UsageRecord:
-    """The record of a request whose leader died under it. It is not known what its client had by then."""
-    return UsageRecord(
-        request_id=opened.request_id,
-        time=opened.time,
-        key_id=opened.key_id,
-        user=opened.user,
-        model=opened.model,
-        node_id="",
-        surface=opened.surface,
-        stream=opened.stream,
-        prompt_tokens=opened.prompt_tokens,
-        completion_tokens=0,
-        cached_tokens=0,
-        tokens_source="estimated",
-        queue_ms=0,
-        ttft_ms=None,
-        duration_ms=0,
-        outcome="failed",
-        status=500,
-    )

@@ -10,7 +10,8 @@ import msgspec
 from controlplane.store.db import Database
 from controlplane.store.usage import tokens_since
 from controlplane.tenants import estimate, quota
-from controlplane.tenants.ledger import Ledger, Opened
+from controlplane.tenants.ledger import Ledger
+from controlplane.tenants.lines import Opened
 from controlplane.tenants.model import Key, Surface, UsageRecord
 from controlplane.tenants.quota import Quota, Refused
 from flockpy.clock import Clock
@@ -121,8 +122,8 @@ class Meter:
         """See `Admission.settle`."""
         if self._admitted.get(record.request_id) is not admission:
             raise RuntimeError(f"{admission.ticket.request_id} is not to be settled by {record.request_id}")
-        del self._admitted[record.request_id]
         self._ledger.close(record)
+        del self._admitted[record.request_id]
         ticket = admission.ticket
         key = ticket.key
         if key is not None and (known := self._quotas.get(key.id)) is not None:

@@ -1,4 +1,4 @@
-"""What tenancy speaks of: keys and usage records. Pure."""
+"""What tenancy speaks of: keys, usage records, audit entries. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -58,3 +58,53 @@ class UsageRecord(msgspec.Struct, frozen=True):
     outcome: Outcome
     status: int
     cost_usd: float | None = None
+
+
+class ModelUsage(msgspec.Struct, frozen=True):
+    """`tokens` are prompt and completion together."""
+
+    model: str
+    requests: int
+    tokens: int
+
+
+class UsageSummary(msgspec.Struct, frozen=True):
+    """What was used since `since` (seconds since the epoch).
+
+    `models`: the most asked first. Latencies are those of answers that came to a good end, None when there
+    were none. `error_rate` is the share of requests that were refused or failed, 0 to 1.
+    `requests_per_minute`: the last 60 minutes, oldest first, whatever `since` says.
+    """
+
+    since: float
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    models: tuple[ModelUsage, ...]
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    error_rate: float
+    requests_per_minute: tuple[int, ...]
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One admin mutation. `detail` is JSON text; hashes are hexadecimal, `hash` covers all the rest."""
+
+    id: str
+    time: float
+    actor: str
+    action: str
+    target: str
+    detail: str
+    hash: str
+    previous_hash: str
+
+
+class AuditSummary(msgspec.Struct, frozen=True):
+    """How often who did what, the most frequent first."""
+
+    entries: int
+    actors: dict[str, int]
+    actions: dict[str, int]

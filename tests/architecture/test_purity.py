@@ -24,6 +24,8 @@ PURE = frozenset(
         "controlplane.scheduler.plan",
         "controlplane.tenants.accounts",
         "controlplane.tenants.estimate",
+        "controlplane.tenants.cursor",
+        "controlplane.tenants.lines",
         "controlplane.tenants.model",
         "controlplane.tenants.quota",
         "flockpy.config",
@@ -86,6 +88,7 @@ ALLOWED_LIBRARIES = frozenset(
         "typing_extensions",
         "unicodedata",
         "urllib.parse",
+        "zlib",
     }
 )
 

@@ -30,16 +30,7 @@ def upgrade() -> None:
     op.create_table(
         "models",
         sa.Column("id", sa.String(), primary_key=True, nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("path", sa.String(), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
-        sa.Column("context_window", sa.Integer(), nullable=False),
-        sa.Column("capabilities", sa.String(), nullable=False),
-        sa.Column("engine", sa.String(), nullable=False),
-        sa.Column("node_id", sa.String(), nullable=False),
-        sa.Column("details", sa.String(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("record", sa.String(), nullable=False),
     )
     op.create_table(
         "nodes",
