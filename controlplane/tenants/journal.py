@@ -53,7 +53,7 @@ class Journal:
     def append(self, lines: bytes) -> None:
         """Write whole lines, together shorter than a segment.
 
-        Raises OSError when that is impossible; `end` then has not moved and the call can be repeated.
+        Raises OSError when that is impossible; none of `lines` then counts and the call can be repeated.
         """
         if self._fd < 0:
             self._begin(self.end.segment)

@@ -136,13 +136,14 @@ def test_a_damaged_line_is_counted_and_the_rest_is_read(tmp_path: Path):
 
 @pytest.mark.parametrize("fault", ["pwrite", "short", "open", "rename", "allocate"])
 @pytest.mark.parametrize("written", [0, 1, 12], ids=["first line", "same segment", "next segment"])
-def test_a_write_that_fails_moves_nothing_and_can_be_repeated(
+def test_a_write_that_fails_counts_for_nothing_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, written: int
 ):
     journal = a_journal(tmp_path / "j")
     for number in range(written):
         journal.append(line(number))
-    end = journal.end
+    expected = [f"req_{number}" for number in range(written)]
+    failed = 0
     real = os.pwrite
 
     def full(*_: object, **__: object) -> int:
@@ -167,12 +168,13 @@ def test_a_write_that_fails_moves_nothing_and_can_be_repeated(
             try:
                 journal.append(line(written))
             except OSError:
-                assert journal.end == end
+                failed += 1
             else:
                 break
-    if journal.end == end:
+    assert everything(journal) == expected + [f"req_{written}"] * (failed < 3)
+    if failed == 3:
         journal.append(line(written))
-    assert everything(journal) == [f"req_{number}" for number in range(written + 1)]
+    assert everything(journal) == [*expected, f"req_{written}"]
     journal.close()
 
 
