@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -17,8 +16,7 @@ Fields = dict[str, msgspec.Raw]
 """The top level of a JSON object, its values still as the bytes they came in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True):
     """What routing, quota and forwarding need of a request.
 
     `fields`: the body's top level. `max_tokens` bounds one completion, None when the client set no bound; `choices` is
@@ -33,8 +31,7 @@ class Inbound:
     wants_usage: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts as an engine reports them."""
 
     prompt_tokens: int
@@ -45,11 +42,8 @@ class Usage:
 class Surface(Protocol):
     """One inference route of the leader."""
 
-    @property
-    def name(self) -> SurfaceName: ...
-
-    @property
-    def capability(self) -> Capability: ...
+    name: SurfaceName
+    capability: Capability
 
     def parse(self, body: bytes) -> Inbound:
         """Read what we need of a request and no more: long values are not looked into. Raises BadRequest."""

@@ -10,6 +10,7 @@ import msgspec
 
 from controlplane.protocols.base import Fields, Inbound, Usage, decode, read_fields
 from controlplane.routing.resolve import Wanted
+from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError
 from flockpy.placement import Capability
 
@@ -185,7 +186,7 @@ class _OpenAi:
 class ChatSurface(_OpenAi):
     """POST /v1/chat/completions."""
 
-    name: Final = "chat"
+    name: SurfaceName = "chat"
     capability: Capability = "chat"
 
     def parse(self, body: bytes) -> Inbound:
@@ -226,7 +227,7 @@ class ChatSurface(_OpenAi):
 class CompletionSurface(_OpenAi):
     """POST /v1/completions."""
 
-    name: Final = "completions"
+    name: SurfaceName = "completions"
     capability: Capability = "completion"
 
     def parse(self, body: bytes) -> Inbound:
@@ -258,7 +259,7 @@ class CompletionSurface(_OpenAi):
 class EmbeddingSurface(_OpenAi):
     """POST /v1/embeddings. Never streamed."""
 
-    name: Final = "embeddings"
+    name: SurfaceName = "embeddings"
     capability: Capability = "embedding"
 
     def parse(self, body: bytes) -> Inbound:

@@ -69,11 +69,10 @@ class Slots:
         return queue.index(waiter) + 1 if waiter in queue else 0
 
     def idle(self, now: float) -> dict[str, float | None]:
-        """Seconds since the last use of each model used so far; None while requests of it run or wait. `now` is the
-        event loop's time."""
+        """Seconds since the last use of each model asked for so far; None while requests of it run. `now` is the event
+        loop's time."""
         return {
-            model: None if self._models.get(model) or self._queues.get(model) else now - last
-            for model, last in self._last_used.items()
+            model: None if model in self._models else now - last for model, last in self._last_used.items()
         }
 
     def claim(self, model_id: str) -> Claim | Saturated | NotLoaded:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane.cluster.state import ClusterState, NodeState
-from flockpy.placement import Capability, Endpoint, Failed, Ready
+from controlplane.cluster.state import ClusterState
+from controlplane.cluster.views import is_routable, model_condition, models, placements, why_not
+from flockpy.placement import Capability, Endpoint, Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,6 @@ class Route:
     context_window: int
     created_at: float
     replicas: tuple[Replica, ...] = ()
-    installed: bool = True
     loading: bool = False
     failure: str | None = None
 
@@ -50,44 +50,38 @@ class RoutingTable:
 
 
 def build_table(state: ClusterState, default_model: str) -> RoutingTable:
-    """The table of a picture. `default_model` "" picks: a served chat model before an idle one, a real one before
-    the self-test model, then the oldest."""
+    """The table of a picture. `default_model` "" picks: a real model before the self-test one, a served one before
+    an idle one, then the oldest."""
     replicas: dict[str, list[Replica]] = {}
-    failures: dict[str, str] = {}
-    unlisted: dict[str, tuple[Capability, ...]] = {}
-    for node in state.nodes.values():
-        for placement in node.placements:
-            match placement.status:
-                case Ready(endpoint=endpoint, slots=slots, context_window=window) if _serves(node):
-                    if placement.model_id not in state.models:
-                        unlisted.setdefault(placement.model_id, placement.capabilities)
-                    name = node.info.hostname if node.info else node.id
-                    replica = Replica(
-                        placement.id, placement.model_id, node.id, name, placement.engine,
-                        placement.adopted, node.role == "leader", endpoint, slots, window,
-                    )  # fmt: skip
-                    replicas.setdefault(placement.model_id, []).append(replica)
-                case Failed(reason=reason):
-                    failures[placement.model_id] = reason
-                case _:
-                    pass
+    for placement in placements(state):
+        if is_routable(placement) and isinstance(placement.status, Ready) and placement.report is not None:
+            replicas.setdefault(placement.model_id, []).append(
+                Replica(
+                    placement_id=placement.id,
+                    model_id=placement.model_id,
+                    node_id=placement.node.id,
+                    node_name=placement.node.hostname or placement.node.id,
+                    engine=placement.report.engine,
+                    adopted=placement.report.adopted,
+                    local=placement.node.role == "leader",
+                    endpoint=placement.status.endpoint,
+                    slots=placement.status.slots,
+                    context_window=placement.status.context_window,
+                )
+            )
     routes: dict[str, Route] = {}
-    for model in state.models.values():
+    for model in models(state).values():
         ready = tuple(replicas.get(model.id, ()))
-        window = max((r.context_window for r in ready), default=model.context_window)
-        failure = None if ready else failures.get(model.id)
         routes[model.id] = Route(
-            model.id, model.capabilities, window, model.created_at, ready, failure=failure
+            model_id=model.id,
+            capabilities=model.capabilities,
+            context_window=max((r.context_window for r in ready), default=model.context_window),
+            created_at=model.created_at,
+            replicas=ready,
+            loading=not ready and model_condition(state, model.id) == "loading",
+            failure=None if ready else why_not(state, model.id),
         )
-    for model_id, capabilities in unlisted.items():
-        ready = tuple(replicas[model_id])
-        window = max(r.context_window for r in ready)
-        routes[model_id] = Route(model_id, capabilities, window, 0.0, ready, installed=False)
     return RoutingTable(state.version, routes, default_model or _pick_default(routes))
-
-
-def _serves(node: NodeState) -> bool:
-    return node.health != "lost" and not node.draining
 
 
 def _pick_default(routes: Mapping[str, Route]) -> str | None:

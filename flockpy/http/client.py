@@ -142,7 +142,6 @@ class Exchange:
         self._error: ExchangeBroken | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._last = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
         self._reused = False
         self._heard = False
 
@@ -216,29 +215,20 @@ class Exchange:
     async def _silent(self) -> bool:
         """Wait for the connection to say something; True when it said nothing for `silence_s`."""
         self._waiter = self._loop.create_future()
-        if self._timer is None:
-            self._set_timer(self._client.silence_s)
+        self._client.watch(self)
         try:
             return await self._waiter
         finally:
             self._waiter = None
+            self._client.unwatch(self)
 
-    def _set_timer(self, after: float) -> None:
-        left = self._client.idle_s - (self._loop.time() - self._last)
-        self._timer = self._loop.call_later(max(min(after, left), 0.0), self._on_timer)
-
-    def _on_timer(self) -> None:
-        # One lazy timer for silence and idleness: a byte only notes the time, it never touches the timer.
-        self._timer = None
-        if self._ended or self._error is not None or self._waiter is None:
-            return
-        quiet = self._loop.time() - self._last
+    def look(self, now: float) -> None:
+        """Called by the client now and then while `_silent` waits."""
+        quiet = now - self._last
         if quiet >= self._client.idle_s:
             self._drop(f"the peer was silent for {quiet:.0f} s")
         elif quiet >= self._client.silence_s:
             self._wake(silent=True)
-        else:
-            self._set_timer(self._client.silence_s - quiet)
 
     def _drop(self, message: str) -> None:
         if self._connection is not None and self._connection.exchange is self:
@@ -276,18 +266,11 @@ class Exchange:
     def end(self) -> None:
         self._ended = True
         self._connection = None
-        self._stop_timer()
         self._wake()
 
     def fail(self, message: str) -> None:
         self._error = ExchangeBroken(message, answered=self._heard)
-        self._stop_timer()
         self._wake()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Client:
@@ -299,6 +282,7 @@ class Client:
         self.idle_s = idle_s
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._closed = False
+        self._waiting: set[Exchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
@@ -355,25 +339,37 @@ class Client:
         if self._closed or len(idle) >= MAX_POOLED:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = asyncio.get_running_loop().time()
         idle.append(connection)
-        if self._sweeper is None:
-            self._sweeper = loop.call_later(POOLED_S, self._sweep)
+        self._keep_sweeping()
 
     def forget(self, connection: _Connection) -> None:
         idle = self._idle.get(connection.origin)
         if idle and connection in idle:
             idle.remove(connection)
 
+    def watch(self, exchange: Exchange) -> None:
+        self._waiting.add(exchange)
+        if self._sweeper is None:
+            self._keep_sweeping()
+
+    def unwatch(self, exchange: Exchange) -> None:
+        self._waiting.discard(exchange)
+
+    # One timer looks after all silences and idle connections: a timer for each exchange costs more than its answer.
+    def _keep_sweeping(self) -> None:
+        if self._sweeper is None and (self._idle or self._waiting):
+            every = min(self.silence_s / 4, POOLED_S / 4)
+            self._sweeper = asyncio.get_running_loop().call_later(every, self._sweep)
+
     def _sweep(self) -> None:
         self._sweeper = None
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - POOLED_S
+        now = asyncio.get_running_loop().time()
+        for exchange in tuple(self._waiting):
+            exchange.look(now)
         for origin, idle in list(self._idle.items()):
-            while idle and idle[0].idle_since <= oldest:
+            while idle and idle[0].idle_since <= now - POOLED_S:
                 idle.popleft().close()
             if not idle:
                 del self._idle[origin]
-        if self._idle:
-            self._sweeper = loop.call_later(POOLED_S / 2, self._sweep)
+        self._keep_sweeping()

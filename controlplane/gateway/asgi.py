@@ -1,0 +1,149 @@
+"""The data plane: one plain ASGI callable in front of the admin application, which gets every path it does not know."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from controlplane.gateway.body import Receive, read_body
+from controlplane.gateway.call import Call
+from controlplane.gateway.pipeline import Pipeline
+from controlplane.gateway.reply import Reply, Send
+from controlplane.protocols.base import Surface
+from controlplane.protocols.listing import render_list, render_one
+from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface, EmbeddingSurface
+from controlplane.routing.table import RoutingTable
+from controlplane.tenants.model import Key
+from flockpy.clock import Clock
+from flockpy.config import Limits
+from flockpy.errors import FlockError, Forbidden, MethodNotAllowed, Overloaded, UnknownModel
+from flockpy.ids import Entropy, RequestIds
+from flockpy.telemetry.metrics import Metrics
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Authenticate = Callable[[Scope], Key | None]
+"""The key a request presents; None where keys are not required. Raises Unauthenticated."""
+
+SURFACES: Final[Mapping[str, Surface]] = {
+    "/v1/chat/completions": ChatSurface(),
+    "/v1/completions": CompletionSurface(),
+    "/v1/embeddings": EmbeddingSurface(),
+}
+MODELS: Final = "/v1/models"
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class DataPlane:
+    """`admin` serves every other path. `draining` makes new requests bounce while old ones finish."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        table: Callable[[], RoutingTable],
+        authenticate: Authenticate,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Clock,
+        entropy: Entropy,
+        admin: App,
+    ) -> None:
+        self._pipeline = pipeline
+        self._table = table
+        self._authenticate = authenticate
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._next_id = RequestIds(entropy)
+        self._admin = admin
+        self._loop = asyncio.get_running_loop()
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._admin(scope, receive, send)
+            return
+        path = scope["path"]
+        surface = SURFACES.get(path)
+        if surface is not None:
+            await self._infer(surface, scope, receive, send)
+        elif path == MODELS or path.startswith(MODELS + "/"):
+            await self._models(scope, send)
+        elif path == "/" and scope["method"] == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._admin(scope, receive, send)
+
+    async def _infer(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._call(surface)
+        reply = Reply(send, call)
+        gone: Any = None  # granian's own kind of future
+        try:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{scope['method']} is not allowed here", hint="use POST")
+            if self.draining:
+                raise Overloaded("the leader is shutting down", retry_after=5)
+            call.key = self._user(scope)
+            length, traceparent = _read_headers(scope)
+            body = await read_body(receive, length, self._limits)
+            gone = receive()
+            gone.add_done_callback(partial(_client_left, call))
+            await self._pipeline.run(call, body, traceparent, reply)
+        except FlockError as error:
+            self._metrics.refusals.labels(surface.name, error.code).inc()
+            await reply.error(error)
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+    async def _models(self, scope: Scope, send: Send) -> None:
+        call = self._call(SURFACES["/v1/chat/completions"])
+        reply = Reply(send, call)
+        try:
+            if scope["method"] not in ("GET", "HEAD"):
+                raise MethodNotAllowed(f"{scope['method']} is not allowed here", hint="use GET")
+            key = self._user(scope)
+            allowed, table = key.models if key else None, self._table()
+            anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
+            if scope["path"] in (MODELS, MODELS + "/"):
+                body = render_list(table, allowed, anthropic=anthropic)
+            else:
+                model_id = scope["path"][len(MODELS) + 1 :]
+                body = render_one(model_id, table, allowed, anthropic=anthropic)
+                if body is None:
+                    raise UnknownModel(
+                        f"there is no model {model_id[:200]!r}",
+                        field="model",
+                        hint=f"all of them: GET {MODELS}",
+                    )
+            await reply.whole(200, b"application/json", body)
+        except FlockError as error:
+            await reply.error(error)
+
+    def _call(self, surface: Surface) -> Call:
+        return Call(self._next_id(), surface, self._clock.wall(), self._loop.time())
+
+    def _user(self, scope: Scope) -> Key | None:
+        key = self._authenticate(scope)
+        if key is not None and key.scope == "node":
+            raise Forbidden("a node's key does no inference", hint="flockpy token create NAME")
+        return key
+
+
+def _client_left(call: Call, future: Any) -> None:
+    if not future.cancelled():
+        call.cancel("client")
+
+
+def _read_headers(scope: Scope) -> tuple[int | None, bytes]:
+    """The announced length of the body, and a well-formed ``traceparent`` or b""."""
+    length, traceparent = None, b""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else None
+        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+            traceparent = value
+    return length, traceparent

@@ -1,0 +1,95 @@
+"""One inference request on its way, and the registry of those that live or lived lately."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from controlplane.protocols.base import Surface
+from controlplane.routing.policy import RouteDecision
+from controlplane.tenants.model import Key, UsageRecord
+
+Stage = Literal["queued", "prefilling", "generating", "sending", "completed", "cancelled", "failed"]
+RECEIPTS: Final = 5000
+"""Finished requests whose receipt is kept in memory for `why`."""
+
+
+class Attempt(msgspec.Struct):
+    """One try at one placement: why it was picked among whom, and what went wrong with it, if anything."""
+
+    decision: RouteDecision
+    error: str = ""
+
+
+class Call:
+    """The state of one request; what a request does not use costs it nothing (class-level defaults).
+
+    `time` is on the wall's clock, `started` and `first_byte` on the loop's, `queue_s` seconds in line; `position` and
+    `on_cancel` are set while they mean something; `events` counts what a stream has brought so far.
+    """
+
+    key: Key | None = None
+    asked_model: str = ""
+    model: str = ""
+    stream: bool = False
+    stage: Stage = "queued"
+    node_id: str = ""
+    node_name: str = ""
+    queue_s: float = 0.0
+    first_byte: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    position: Callable[[], int] | None = None
+    on_cancel: Callable[[], object] | None = None
+    events: Callable[[], int] | None = None
+    cancelled_by: str = ""
+    record: UsageRecord | None = None
+
+    def __init__(self, request_id: str, surface: Surface, time: float, started: float) -> None:
+        self.request_id = request_id
+        self.surface = surface
+        self.time = time
+        self.started = started
+
+    def cancel(self, by: str) -> None:
+        """Give the request up: its engine is told at once, whatever it waits for ends. `by`: who wanted it."""
+        if not self.cancelled_by and self.record is None:
+            self.cancelled_by = by
+            if self.on_cancel is not None:
+                self.on_cancel()
+
+
+class Calls:
+    """Requests in flight, and the receipts of the last `RECEIPTS` finished ones."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Call] = {}
+        self._past: OrderedDict[str, Call] = OrderedDict()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    async def none_left(self) -> None:
+        """Return once no request is in flight."""
+        await self._none_left.wait()
+
+    def add(self, call: Call) -> None:
+        self._live[call.request_id] = call
+        self._none_left.clear()
+
+    def finish(self, call: Call) -> None:
+        """Move a request to the past."""
+        call.position = call.on_cancel = call.events = None
+        self._live.pop(call.request_id, None)
+        if not self._live:
+            self._none_left.set()
+        self._past[call.request_id] = call
+        if len(self._past) > RECEIPTS:
+            self._past.popitem(last=False)
+
+    def live(self) -> tuple[Call, ...]:
+        """Requests in flight, oldest first."""
+        return tuple(self._live.values())
+
+    def get(self, request_id: str) -> Call | None:
+        return self._live.get(request_id) or self._past.get(request_id)

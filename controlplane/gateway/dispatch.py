@@ -1,0 +1,134 @@
+"""From an admitted request to a claimed slot and an engine that answers: waiting in line, and trying again before
+the first byte."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from controlplane.gateway.forward import Forwarder, NotServed
+from controlplane.gateway.job import ClientGone, Job
+from controlplane.routing.policy import NotLoaded
+from controlplane.routing.slots import Claim, Slots
+from controlplane.routing.table import RoutingTable
+from flockpy.config import Config
+from flockpy.errors import EngineUnreachable, Overloaded, UnknownModel
+
+CONNECTS: Final = 3
+"""Placements tried, or one placement tried anew, before a request that no engine accepted is given up."""
+BREAKS: Final = 2
+"""Engines a request may take down before its first byte; more would be the request's own fault."""
+TICK_S: Final = 1.0
+
+
+class Dispatcher:
+    """`raise_demand` asks the scheduler to load a model."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        table: Callable[[], RoutingTable],
+        slots: Slots,
+        forwarder: Forwarder,
+        raise_demand: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._slots = slots
+        self._forwarder = forwarder
+        self._raise_demand = raise_demand
+        self._loop = asyncio.get_running_loop()
+
+    async def serve(self, job: Job) -> None:
+        """See a request through to its answer. Raises FlockError, ClientGone."""
+        connects = breaks = 0
+        while True:
+            claim = await self._claim(job)
+            replica = claim.decision.replica
+            try:
+                await self._forwarder.forward(job, claim.decision)
+                return
+            except NotServed as error:
+                self._slots.suspect(replica.placement_id, str(error))
+                connects, breaks = connects + (not error.sent), breaks + error.sent
+                if connects >= CONNECTS or breaks >= BREAKS:
+                    raise EngineUnreachable(
+                        f"the engine {replica.engine} of model {replica.model_id} on {replica.node_name} "
+                        f"at {replica.endpoint.url} does not answer: {error}",
+                        hint=_how_to_start(replica.adopted, replica.model_id),
+                        retry_after=2,
+                    ) from None
+            finally:
+                claim.release()
+
+    async def _claim(self, job: Job) -> Claim:
+        call, model_id = job.call, job.route.model_id
+        since = self._loop.time()
+        choice = self._slots.claim(model_id)
+        if not isinstance(choice, Claim):
+            if isinstance(choice, NotLoaded):
+                self._want(model_id)
+            choice = await self._wait(job)
+            call.queue_s += self._loop.time() - since
+        replica = choice.decision.replica
+        call.node_id, call.node_name = replica.node_id, replica.node_name
+        call.stage = "prefilling"
+        return choice
+
+    def _want(self, model_id: str) -> None:
+        """See to it that an unloaded model gets loaded. Raises FlockError where nothing would come of waiting."""
+        route = self._table().routes.get(model_id)
+        if route is None:
+            raise UnknownModel(f"model {model_id} is not there any more", field="model")
+        if route.failure is not None:
+            self._raise_demand(model_id)  # what stood in the way may be gone: the next request will know
+            raise EngineUnreachable(
+                f"model {model_id} cannot be served: {route.failure}",
+                hint=f"once that is mended: flockpy model load {model_id}",
+                retry_after=30,
+            )
+        if route.loading or route.replicas:
+            return
+        if not self._config.jit.enabled:
+            raise Overloaded(
+                f"model {model_id} is not loaded, and loading on demand is switched off",
+                hint=f"flockpy model load {model_id}",
+                retry_after=30,
+            )
+        self._raise_demand(model_id)
+
+    async def _wait(self, job: Job) -> Claim:
+        """Stand in line for a slot. Raises Overloaded when the line is full or takes too long."""
+        call, model_id = job.call, job.route.model_id
+        longest = self._config.limits.queue_wait_seconds
+        deadline = self._loop.time() + longest
+        waiter = self._slots.enqueue(model_id)
+        call.stage, call.position = "queued", lambda: self._slots.position(waiter)
+        call.on_cancel = waiter.future.cancel
+        try:
+            while True:
+                left = deadline - self._loop.time()
+                await asyncio.wait((waiter.future,), timeout=min(TICK_S, max(left, 0.0)))
+                if call.cancelled_by:
+                    raise ClientGone
+                if waiter.future.done():
+                    return waiter.future.result()
+                route = self._table().routes.get(model_id)
+                ready = route is not None and bool(route.replicas)
+                if not ready:
+                    self._want(model_id)
+                if left <= TICK_S and self._loop.time() >= deadline:
+                    state = "all its slots are busy" if ready else "it is still loading"
+                    raise Overloaded(f"no slot of model {model_id} in {longest:g} s: {state}", retry_after=10)
+                await job.reply.tick(self._loop.time())
+        except BaseException:
+            self._slots.abandon(waiter)
+            raise
+        finally:
+            call.position = call.on_cancel = None
+
+
+def _how_to_start(adopted: bool, model_id: str) -> str:
+    if adopted:
+        return "start it again where it ran, such as: llama-server -m MODEL.gguf --port PORT"
+    return f"flockpy starts it again; what happened: flockpy logs {model_id}"

@@ -1,0 +1,132 @@
+"""One try on one engine: send the request, bring the answer back, settle before the client can have seen its end."""
+
+import asyncio
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from controlplane.gateway import upstream
+from controlplane.gateway.call import Attempt
+from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.stream import Tap
+from controlplane.routing.policy import RouteDecision
+from flockpy.engines import quirks as quirks_of
+from flockpy.engines.base import Quirks
+from flockpy.errors import EngineDied
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, Origin, Silent
+
+MAX_ANSWER: Final = 256 * 2**20
+MAX_REFUSAL: Final = 2**20
+_NO_ANSWER: Final = frozenset({401, 403, 429, 503})
+"""An engine's statuses that speak of the engine (not ours, busy, half loaded), never of the request."""
+
+
+class NotServed(Exception):
+    """This placement did not answer; another try may. `sent`: it may have begun to work on the request."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class Forwarder:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+
+    async def forward(self, job: Job, decision: RouteDecision) -> None:
+        """Raises NotServed before the first byte, FlockError for the engine's verdict and after it, ClientGone."""
+        call, replica = job.call, decision.replica
+        quirks = quirks_of(replica.engine)
+        data = upstream.body_for(
+            job.inbound,
+            job.body,
+            model=replica.model_id,
+            quirks=quirks,
+            max_tokens_cap=job.admission.max_tokens_cap,
+        )
+        head = upstream.head_of(replica.endpoint, call.surface.name, len(data), job.traceparent)
+        attempt = Attempt(decision)
+        call.attempts = (*call.attempts, attempt)
+        try:
+            exchange = await self._client.start(_origin_of(replica.endpoint.url), head, data)
+            await self._exchange(job, exchange, quirks, replica.engine)
+        except ConnectError as error:
+            attempt.error = str(error)
+            raise NotServed(attempt.error, sent=False) from None
+        except ExchangeBroken as error:
+            attempt.error = str(error)
+            if call.cancelled_by:
+                raise ClientGone from None
+            if call.first_byte is None:
+                raise NotServed(attempt.error, sent=True) from None
+            raise EngineDied(f"the engine {replica.engine} broke off: {error}", retry_after=1) from None
+        except NotServed as error:
+            attempt.error = str(error)
+            raise
+
+    async def _exchange(self, job: Job, exchange: Exchange, quirks: Quirks, engine: str) -> None:
+        call = job.call
+        call.on_cancel = exchange.abort
+        try:
+            if call.cancelled_by:
+                raise ClientGone
+            answer = await self._head(job, exchange)
+            if answer.status in _NO_ANSWER:
+                raise NotServed(f"it answered with status {answer.status}", sent=False)
+            if answer.status >= 400:
+                refusal = upstream.refusal(answer.status, await exchange.body(MAX_REFUSAL), engine)
+                raise call.surface.explain(job.body, job.route.capabilities) or refusal
+            if call.stream:
+                await self._relay(job, exchange, quirks)
+            else:
+                await self._whole(job, exchange, quirks)
+        finally:
+            call.on_cancel = None
+            exchange.abort()
+
+    async def _head(self, job: Job, exchange: Exchange) -> Head:
+        while isinstance(answer := await exchange.head(), Silent):
+            await job.reply.tick(self._loop.time())
+        return answer
+
+    async def _whole(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
+        call = job.call
+        answer = await exchange.body(MAX_ANSWER)
+        call.first_byte = self._loop.time()
+        if replace := upstream.id_fix(call.surface.name, quirks):
+            answer = answer.replace(*replace, 1)
+        job.settle("ok", 200, call.surface.usage(answer))
+        await job.reply.whole(200, b"application/json", answer)
+
+    async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
+        call = job.call
+        replace = upstream.id_fix(call.surface.name, quirks)
+        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, replace=replace)
+        call.events = lambda: tap.events
+        while True:
+            data = await exchange.read()
+            if isinstance(data, Silent):
+                await job.reply.tick(self._loop.time())
+                continue
+            if not data:
+                break
+            now = self._loop.time()
+            if call.first_byte is None:
+                call.first_byte, call.stage = now, "generating"
+            out = tap.feed(data)
+            if tap.done and call.record is None:
+                # Before the client can have seen the end: whoever got an answer has a record of it.
+                job.settle("failed" if tap.failed() else "ok", 200, tap.usage())
+            if out:
+                await job.reply.stream(out, now)
+        if not tap.done:
+            raise EngineDied("the engine ended its answer half way", retry_after=1)
+        await job.reply.end_stream()
+
+
+@lru_cache(maxsize=4096)
+def _origin_of(url: str) -> Origin:
+    """Where the engine of an endpoint listens."""
+    parts = urlsplit(url)
+    return Origin(parts.hostname or "", parts.port or 80)

@@ -1,0 +1,79 @@
+"""An admitted request with everything its steps share, and the one place where it is settled."""
+
+import asyncio
+from dataclasses import dataclass
+
+from controlplane.gateway.call import Call
+from controlplane.gateway.reply import Reply
+from controlplane.protocols.base import Inbound, Usage
+from controlplane.routing.table import Route
+from controlplane.tenants.meter import Admission
+from controlplane.tenants.model import Outcome, TokensSource, UsageRecord
+from flockpy.telemetry.metrics import Metrics
+
+
+class ClientGone(Exception):
+    """The request was given up: its client left, or an admin cancelled it."""
+
+
+@dataclass(slots=True)
+class Job:
+    """`body` is as the client sent it, `traceparent` checked or b""."""
+
+    call: Call
+    inbound: Inbound
+    body: bytes
+    traceparent: bytes
+    route: Route
+    admission: Admission
+    reply: Reply
+    metrics: Metrics
+
+    def settle(self, outcome: Outcome, status: int, usage: Usage | None = None) -> None:
+        """Write the request's one usage record; later calls do nothing. `status` is what the client got."""
+        call = self.call
+        if call.record is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        source: TokensSource = "engine"
+        if usage is None:
+            reached = call.first_byte is not None
+            source = "counted" if reached and call.stream else "estimated"
+            usage = Usage(self.admission.prompt_tokens if reached else 0, call.events() if call.events else 0)
+        elif self.inbound.choices > 1 and self.call.surface.name == "chat":
+            # llama.cpp reports the completion tokens of one choice only.
+            source = "estimated"
+            usage = Usage(
+                usage.prompt_tokens, usage.completion_tokens * self.inbound.choices, usage.cached_tokens
+            )
+        ttft = call.first_byte - call.started if call.first_byte is not None else None
+        call.record = UsageRecord(
+            request_id=call.request_id,
+            time=call.time,
+            key_id=call.key.id if call.key else "",
+            user=call.key.name if call.key else "local",
+            model=call.model,
+            node_id=call.node_id,
+            surface=call.surface.name,
+            stream=call.stream,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            tokens_source=source,
+            queue_ms=round(call.queue_s * 1000, 3),
+            ttft_ms=round(ttft * 1000, 3) if ttft is not None else None,
+            duration_ms=round((now - call.started) * 1000, 3),
+            outcome=outcome,
+            status=status,
+        )
+        call.stage = "completed" if outcome == "ok" else "cancelled" if outcome == "cancelled" else "failed"
+        self.admission.settle(call.record)
+        tally = self.metrics.tally(call.model, call.node_id, call.surface.name)
+        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        tally.prompt_tokens += usage.prompt_tokens
+        tally.completion_tokens += usage.completion_tokens
+        tally.cached_tokens += usage.cached_tokens
+        tally.duration.observe(now - call.started)
+        if ttft is not None:
+            tally.ttft.observe(ttft)
+        tally.queue.observe(call.queue_s)

@@ -1,0 +1,109 @@
+"""The life of a request: admit → route → forward → settle. No database, no lock, one exit for every ending."""
+
+from collections.abc import Callable
+
+from controlplane.gateway.call import Call, Calls
+from controlplane.gateway.dispatch import Dispatcher
+from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.reply import Reply
+from controlplane.protocols.base import Inbound
+from controlplane.routing.resolve import AUTO, Unknown, Wanted, resolve
+from controlplane.routing.table import Route, RoutingTable
+from controlplane.tenants.meter import Admission, Meter, Ticket
+from controlplane.tenants.model import Outcome
+from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
+from flockpy.telemetry.metrics import Metrics
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        table: Callable[[], RoutingTable],
+        dispatcher: Dispatcher,
+        meter: Meter,
+        calls: Calls,
+        metrics: Metrics,
+    ) -> None:
+        self._table = table
+        self._dispatcher = dispatcher
+        self._meter = meter
+        self._calls = calls
+        self._metrics = metrics
+
+    async def run(self, call: Call, body: bytes, traceparent: bytes, reply: Reply) -> None:
+        """Serve one authenticated request to its end.
+
+        Raises FlockError for what is refused before admission; everything later is answered here.
+        """
+        inbound = call.surface.parse(body)
+        route = self._resolve(call, inbound)
+        admission = self._admit(call, inbound, route, len(body))
+        job = Job(call, inbound, body, traceparent, route, admission, reply, self._metrics)
+        self._calls.add(call)
+        try:
+            await self._dispatcher.serve(job)
+        except ClientGone:
+            job.settle("cancelled", 200 if reply.started else 499)
+            if call.cancelled_by != "client":
+                await reply.error(Overloaded(f"the request was cancelled by {call.cancelled_by}"))
+        except FlockError as error:
+            outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
+            job.settle(outcome, 200 if reply.started else error.status)
+            await reply.error(error)
+        finally:
+            job.settle("failed", 500)
+            self._calls.finish(call)
+
+    def _resolve(self, call: Call, inbound: Inbound) -> Route:
+        """The model asked for. Raises UnknownModel, Forbidden, BadRequest."""
+        call.asked_model, call.stream = inbound.model, inbound.stream
+        table, allowed = self._table(), call.key.models if call.key else None
+        route: Route | Unknown | None = table.routes.get(inbound.model)
+        if route is None:
+            wanted = Wanted(call.surface.capability)
+            if inbound.model in ("", AUTO):
+                wanted = call.surface.wanted(inbound)
+            route = resolve(inbound.model, wanted, table, allowed)
+        if isinstance(route, Unknown):
+            raise _unknown(route)
+        if allowed is not None and route.model_id not in allowed:
+            raise Forbidden(
+                f"this key may not use model {route.model_id}",
+                field="model",
+                hint=f"it may use: {', '.join(sorted(allowed))}",
+            )
+        call.model = route.model_id
+        if call.surface.capability not in route.capabilities:
+            raise BadRequest(
+                f"model {route.model_id} does not offer {call.surface.capability}",
+                field="model",
+                hint=f"it offers: {', '.join(route.capabilities)}",
+            )
+        return route
+
+    def _admit(self, call: Call, inbound: Inbound, route: Route, size: int) -> Admission:
+        """Reserve the key's quota. Raises QuotaSpent."""
+        tokens = inbound.max_tokens * inbound.choices if inbound.max_tokens is not None else None
+        return self._meter.admit(
+            Ticket(
+                request_id=call.request_id,
+                time=call.time,
+                key=call.key,
+                model=route.model_id,
+                surface=call.surface.name,
+                stream=inbound.stream,
+                prompt_bytes=size,
+                max_tokens=tokens,
+                context_window=route.context_window,
+            )
+        )
+
+
+def _unknown(unknown: Unknown) -> UnknownModel:
+    if unknown.why:
+        return UnknownModel(unknown.why, field="model", hint="install one: flockpy model add file:PATH")
+    near = f"; perhaps you meant: {', '.join(unknown.near)}" if unknown.near else ""
+    return UnknownModel(
+        f"there is no model {unknown.name[:200]!r}{near}", field="model", hint="all of them: flockpy model ls"
+    )

@@ -1,0 +1,77 @@
+"""What passes between an engine's stream and a client: untouched where possible, trimmed where needed. Pure."""
+
+from collections import deque
+from typing import Final
+
+from controlplane.protocols.base import Surface, Usage
+
+TAIL: Final = 8192
+"""Bytes of the stream's end that are kept to find the usage in."""
+DONE: Final = b"data: [DONE]"
+
+
+class Tap:
+    """Feed it what the engine sends, forward what it answers.
+
+    `hide_usage`: we asked the engine for a usage chunk that the client did not ask for, so it is taken out again.
+    `replace`: bytes to replace in each event, for ids of the wrong kind. Without either, bytes pass as they are.
+    """
+
+    def __init__(self, surface: Surface, *, hide_usage: bool, replace: tuple[bytes, bytes] | None) -> None:
+        self._surface = surface
+        self._hide_usage = hide_usage
+        self._replace = replace
+        self._raw = not hide_usage and replace is None
+        self._held = b""
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._lines = 0
+        self.done = False
+        """The stream has said that it is complete."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to forward now; b"" when an event is not complete yet and has to be looked into."""
+        self._lines += data.count(b"\n")
+        self._tail.append(data)
+        self._tail_size += len(data)
+        while self._tail_size - len(self._tail[0]) >= TAIL:
+            self._tail_size -= len(self._tail.popleft())
+        if DONE in data[-64:] or (len(data) < len(DONE) + 2 and DONE in self._end()[-64:]):
+            self.done = True
+        return data if self._raw else self._trim(data)
+
+    @property
+    def events(self) -> int:
+        """Events seen; an engine sends about one for each token."""
+        return self._lines // 2
+
+    def usage(self) -> Usage | None:
+        """The usage the engine gave, once the stream has ended."""
+        for event in reversed(self._end().split(b"\n\n")):
+            if b'"usage"' in event and event.startswith(b"data: "):
+                usage = self._surface.usage(event[6:])
+                if usage is not None:
+                    return usage
+        return None
+
+    def failed(self) -> bool:
+        """The engine ended its stream with an error of its own."""
+        return any(
+            event.startswith((b'data: {"error"', b"error: ")) for event in self._end().split(b"\n\n")[-3:]
+        )
+
+    def _end(self) -> bytes:
+        return b"".join(self._tail)
+
+    def _trim(self, data: bytes) -> bytes:
+        self._held += data
+        cut = self._held.rfind(b"\n\n") + 2
+        if cut < 2:
+            return b""
+        whole, self._held = self._held[:cut], self._held[cut:]
+        if self._replace is not None:
+            whole = whole.replace(*self._replace)
+        if self._hide_usage and b'"usage"' in whole:
+            events = whole.split(b"\n\n")
+            whole = b"\n\n".join(e for e in events if not (b'"choices":[]' in e and b'"usage"' in e))
+        return whole

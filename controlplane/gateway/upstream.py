@@ -1,0 +1,130 @@
+"""What is sent to an engine for a request: the client's own bytes, changed only where they must be. Pure."""
+
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from controlplane.protocols.base import Fields, Inbound, decode, rewrite
+from flockpy.engines.base import Quirks
+from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError
+from flockpy.placement import Endpoint
+
+PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
+
+
+_OPTIONS: msgspec.json.Decoder[Fields | None] = msgspec.json.Decoder(Fields | None)
+
+
+@lru_cache(maxsize=4096)
+def _head_start(endpoint: Endpoint, surface: str) -> bytes:
+    parts = urlsplit(endpoint.url)
+    lines = [
+        f"POST {parts.path.rstrip('/')}{PATHS[surface]} HTTP/1.1",
+        f"host: {parts.netloc}",
+        "content-type: application/json",
+    ]
+    if endpoint.key:
+        lines.append(f"authorization: Bearer {endpoint.key}")
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+
+
+def head_of(endpoint: Endpoint, surface: str, length: int, traceparent: bytes) -> bytes:
+    """The head of the request to an engine; `traceparent` must have been checked."""
+    trace = b"traceparent: " + traceparent + b"\r\n" if traceparent else b""
+    return _head_start(endpoint, surface) + trace + b"content-length: %d\r\n\r\n" % length
+
+
+def body_for(
+    inbound: Inbound, body: bytes, *, model: str, quirks: Quirks, max_tokens_cap: int | None
+) -> bytes:
+    """The body to send. `model` is the engine's name for it; `max_tokens_cap` bounds a request that set no bound."""
+    changes: dict[str, Any] = {}
+    if inbound.model != model and (quirks.checks_model_name or not inbound.model or inbound.model == "auto"):
+        changes["model"] = model
+    if inbound.stream and not inbound.wants_usage:
+        options: Fields = decode(_OPTIONS, inbound.fields.get("stream_options", b"null")) or {}
+        changes["stream_options"] = {**options, "include_usage": True}
+    if max_tokens_cap is not None:
+        changes["max_tokens"] = max_tokens_cap
+    if quirks.ignores_named_tool_choice and "tool_choice" in inbound.fields:
+        changes |= _named_tool(inbound)
+    return rewrite(inbound.fields, changes) if changes else body
+
+
+def _named_tool(inbound: Inbound) -> dict[str, Any]:
+    """For engines that take a named tool for "auto": offer only that tool, and require one.
+
+    Raises BadRequest when the named tool is not among those offered.
+    """
+    choice = msgspec.json.decode(inbound.fields["tool_choice"])
+    if not isinstance(choice, dict):
+        return {}
+    try:
+        name = msgspec.convert(choice, _Choice).function.name
+        tools = msgspec.json.decode(inbound.fields.get("tools", b"[]"), type=list[_Tool])
+        raws = msgspec.json.decode(inbound.fields.get("tools", b"[]"), type=list[msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"tool_choice: {error}", field="tool_choice") from None
+    named = [
+        raw for raw, tool in zip(raws, tools, strict=True) if tool.function and tool.function.name == name
+    ]
+    if not named:
+        raise BadRequest(f"tool_choice: no tool named {name!r} is offered in tools", field="tool_choice")
+    return {"tools": named, "tool_choice": "required"}
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Choice(msgspec.Struct):
+    function: _Named
+
+
+class _Tool(msgspec.Struct):
+    function: _Named | None = None
+
+
+def id_fix(surface: str, quirks: Quirks) -> tuple[bytes, bytes] | None:
+    """What to replace in an answer of an engine that gives every completion a chat id.
+
+    Exact: inside of a JSON string these quotes would be escaped, so only a key of the answer itself can match.
+    """
+    if quirks.chat_ids_everywhere and surface == "completions":
+        return b'"id":"chatcmpl-', b'"id":"cmpl-'
+    return None
+
+
+class _EngineError(msgspec.Struct):
+    message: str = ""
+    type: str = ""
+
+
+class _EngineAnswer(msgspec.Struct):
+    error: _EngineError | str = ""
+
+
+_CLIENTS_FAULT = (
+    "Failed to parse",
+    "image input is not supported",
+    "audio input is not supported",
+    "Unable to generate",
+)
+
+
+def refusal(status: int, body: bytes, engine: str) -> FlockError:
+    """The error a client gets for an engine's error answer (status 400 or above, but 401, 403, 429 and 503)."""
+    try:
+        error = msgspec.json.decode(body, type=_EngineAnswer).error
+    except (msgspec.DecodeError, RecursionError):
+        error = ""
+    if isinstance(error, str):
+        error = _EngineError(error)
+    message = f"the engine ({engine}) refused: {error.message[:2000] or f'status {status}'}"
+    if error.type == "exceed_context_size_error":
+        return ContextTooLong(message, field="messages")
+    if status < 500 or status == 501 or error.message.startswith(_CLIENTS_FAULT):
+        return BadRequest(message)
+    return EngineDied(message, retry_after=1)
