@@ -7,6 +7,7 @@ import typer
 
 from flockpy.cli import config, doctor, logs, model, node, output, status, token, up, usage
 from flockpy.cli.client import AsJson
+from flockpy.errors import StartError
 from flockpy.version import VERSION
 
 app = typer.Typer(
@@ -24,6 +25,11 @@ def version(as_json: AsJson = False) -> None:
         output.document({"version": VERSION})
     else:
         output.line(f"flockpy {VERSION}")
+
+
+def not_built(context: typer.Context) -> None:
+    """Not built yet."""
+    raise StartError(f"`{context.command_path}` is not built yet; it is on the roadmap")
 
 
 def completion(
@@ -51,3 +57,13 @@ for command in (logs.why, logs.logs):
 app.add_typer(config.app, name="config")
 for command in (version, completion):
     app.command()(command)
+
+_LATER = {
+    app: ("join", "update", "upgrade", "invite", "connect", "disconnect", "shard", "bench", "simulate"),
+    model.app: ("search", "connect", "adapter"),
+    node.app: ("drain", "undrain", "remove"),
+}
+_ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
+for group, names in _LATER.items():
+    for name in names:
+        group.command(name, hidden=True, context_settings=_ANYTHING)(not_built)

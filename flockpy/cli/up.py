@@ -12,6 +12,7 @@ import typer
 
 from flockpy.cli import client, output
 from flockpy.cli.parent import Plan, module_command
+from flockpy.cli.status import status
 from flockpy.config import is_loopback, split_listen
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
@@ -43,10 +44,14 @@ def up(
     settings = load(os.environ, {"listen": listen} if listen else None)
     if isinstance(held := holder(settings.data.up_lock), Held):
         output.note(f"flockpy is already running (pid {held.pid})")
-        from flockpy.cli.status import status
-
-        status()
+        try:
+            status()
+        except client.ApiError as error:
+            output.note(f"it is not ready: {error.message}")
         return
+    if isinstance(held := holder(settings.data.leader_lock), Held):
+        message = f"a leader that has lost its parent is still ending (pid {held.pid})"
+        raise StartError(message, hint=f"try again in a moment, or kill {held.pid}")
     refuse_open_door(settings, environ)
     prepare_data_dir(settings.data)
     host, port = split_listen(settings.config.listen)

@@ -294,6 +294,15 @@ def test_references_that_are_not_built_yet_say_so(flockpy: Flockpy, leader: Stub
     assert not leader.asked
 
 
+@pytest.mark.parametrize(
+    "words", [["join", "http://h:1?token=x"], ["model", "search", "--sort", "size"], ["bench"]]
+)
+def test_commands_that_are_not_built_yet_say_so(flockpy: Flockpy, words: list[str]):
+    ran = flockpy(*words)
+    assert ran.code == 1
+    assert "is not built yet; it is on the roadmap" in ran.err
+
+
 def test_a_token_is_made_with_its_limits_and_shown_alone_on_stdout(flockpy: Flockpy, leader: StubLeader):
     leader.answers["POST /tokens"] = (201, KEY | {"key": "sk-orc-plain"})
     ran = flockpy(

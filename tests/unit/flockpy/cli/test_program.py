@@ -2,13 +2,16 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from flockpy.version import VERSION
+from tests.unit.flockpy.cli.stub_leader import stub_leader
 
 
 def flockpy(*words: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -60,21 +63,48 @@ def test_completion_knows_the_commands(tmp_path: Path):
     assert set(flockpy(home=tmp_path, **words).stdout.split()) >= {"ls", "add", "info", "remove", "scan"}
 
 
-def on_a_terminal(home: Path, *words: str, **environ: str) -> str:
+def on_a_terminal(home: Path, *words: str, typed: Sequence[tuple[str, str]] = (), **environ: str) -> str:
+    """What a person sees; `typed` pairs what they wait for with the keys they press then."""
     main, side = pty.openpty()
+    to_press = list(typed)
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm", **environ}
     command = [sys.executable, "-m", "flockpy.cli.main", *words]
     with subprocess.Popen(command, env=environment, stdin=side, stdout=side, stderr=side) as process:
         os.close(side)
         seen = b""
         try:
-            while chunk := os.read(main, 4096):
+            while select.select([main], [], [], 20)[0] and (chunk := os.read(main, 4096)):
                 seen += chunk
+                if b"\x1b[6n" in chunk:
+                    os.write(main, b"\x1b[1;1R")  # a terminal tells where its cursor is when asked
+                while to_press and to_press[0][0] in seen.decode():
+                    os.write(main, to_press.pop(0)[1].encode())
         except OSError:
             pass  # the other side is closed
-        process.wait(30)
+        process.kill()
     os.close(main)
     return seen.decode()
+
+
+def test_an_id_that_was_not_given_is_picked_by_a_few_letters_of_it(tmp_path: Path):
+    models = [
+        {"id": name, "state": "installed", "size_bytes": 1}
+        for name in ("qwen-coder-7b", "llama-3b", "gemma-2b")
+    ]
+    with stub_leader() as leader:
+        leader.items("/models", *models)
+        leader.answers["POST /models/qwen-coder-7b/load"] = (200, {})
+        keys = [("model:", "qc7"), (";4mq", "\t"), ("wen-coder-7b\x1b[0m", "\r")]
+        seen = on_a_terminal(tmp_path, "model", "load", typed=keys, FLOCK_EXTERNAL_URL=leader.url)
+        assert len(leader.bodies("POST /models/qwen-coder-7b/load")) == 1, seen
+
+
+def test_a_question_is_asked_on_a_terminal_and_no_means_no(tmp_path: Path):
+    with stub_leader() as leader:
+        leader.items("/models", {"id": "m", "state": "installed", "size_bytes": 1})
+        typed = [("Remove m?", "n\n")]
+        on_a_terminal(tmp_path, "model", "remove", "m", typed=typed, FLOCK_EXTERNAL_URL=leader.url)
+        assert not leader.bodies("DELETE /models/m")
 
 
 def test_colour_is_for_terminals_and_can_be_switched_off(tmp_path: Path):
