@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flockpy.cli import config, doctor, logs, model, node, output, status, token, up, usage
+from flockpy.cli import backup, config, doctor, logs, model, node, output, status, token, up, usage
 from flockpy.cli.client import AsJson
 from flockpy.errors import StartError
 from flockpy.version import VERSION
@@ -55,7 +55,7 @@ for name, group in (
 for command in (logs.why, logs.logs):
     app.command()(command)
 app.add_typer(config.app, name="config")
-for command in (version, completion):
+for command in (backup.backup, backup.restore, version, completion):
     app.command()(command)
 
 _LATER = {
