@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.tenants.accounts import Position
-from controlplane.tenants.lines import unseal
+from controlplane.tenants.lines import unsealed
 from flockpy.security import private_dir
 
 READ_BYTES = 256 * 2**10
@@ -76,8 +76,8 @@ class Journal:
             on = later and later[0] <= end.segment
             # text without an end is what a crash cut off: nobody was told that it had been written
             return Chunk((), Position(later[0], 0) if on else start)
-        lines = whole.splitlines()
-        good = tuple(payload for line in lines if (payload := unseal(line)) is not None)
+        lines = whole[:-1].split(b"\n")
+        good = tuple(unsealed(lines))
         return Chunk(good, Position(start.segment, start.offset + len(whole)), damaged=len(lines) - len(good))
 
     def tidy(self, before: int) -> None:

@@ -24,7 +24,7 @@ from controlplane.store import usage as store
 from controlplane.store.db import Database, DatabaseTrouble
 from controlplane.tenants.accounts import Position
 from controlplane.tenants.journal import Chunk, Journal
-from controlplane.tenants.lines import Opened, close_line, closed_in, cut_off, open_line, opened_in
+from controlplane.tenants.lines import Opened, close_line, closed_in, cut_off, open_line, opened_in, unsealed
 from controlplane.tenants.model import UsageRecord
 from controlplane.tenants.verification import Verification, verify_usage
 from flockpy.errors import Overloaded, StartError
@@ -48,11 +48,11 @@ class Recovery:
 
 
 class _Waiting(NamedTuple):
-    """A line that the journal would not take; `record` of a close, None of an open."""
+    """A line on its way to the journal; `closes` tells a record from an admission."""
 
     request_id: str
     line: bytes
-    record: UsageRecord | None
+    closes: bool
 
 
 class Ledger:
@@ -92,7 +92,7 @@ class Ledger:
             raise Overloaded(f"Usage cannot be recorded: {self.degraded}", retry_after=10)
         text = open_line(opened)
         self._open[opened.request_id] = text
-        self._buffer.append(_Waiting(opened.request_id, text, None))
+        self._buffer.append(_Waiting(opened.request_id, text, False))
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -102,7 +102,7 @@ class Ledger:
 
         (While the journal cannot be written it waits in memory instead; see `degraded`.)
         """
-        self._buffer.append(_Waiting(record.request_id, close_line(record), record))
+        self._buffer.append(_Waiting(record.request_id, close_line(record), True))
         self._flush()
         self._pending += 1
         self._some.set()
@@ -130,7 +130,7 @@ class Ledger:
             return
         self._journal_trouble = None
         for item in items:
-            if item.record is not None:
+            if item.closes:
                 self._open.pop(item.request_id, None)
 
     async def run(self) -> None:
@@ -237,7 +237,8 @@ class Ledger:
             self._position = chunk.after
             self._warn_of(chunk)
         # what the journal would not take goes straight into the table
-        while records := [item.record for item in self._waiting if item.record is not None][:BATCH]:
+        while lines := [item.line for item in self._waiting if item.closes][:BATCH]:
+            records = closed_in(unsealed(lines))
             await store.append_usage(self._database, records, None)
             for record in records:
                 self._open.pop(record.request_id, None)

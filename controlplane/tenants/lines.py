@@ -41,10 +41,10 @@ def close_line(record: UsageRecord) -> bytes:
     return _sealed(_CLOSE + _encode(record))
 
 
-def unseal(line: bytes) -> bytes | None:
-    """What a line (without its newline) says; None when it is damaged."""
-    payload = line[9:]
-    return payload if line[:9] == b"%08x " % crc32(payload) else None
+def unsealed(lines: Iterable[bytes]) -> list[bytes]:
+    """What those of `lines` say that are not damaged."""
+    split = ((line[:9], line[9:].rstrip(b"\n")) for line in lines)
+    return [payload for seal, payload in split if seal == b"%08x " % crc32(payload)]
 
 
 def closed_in(payloads: Iterable[bytes]) -> list[UsageRecord]:
@@ -72,9 +72,9 @@ def cut_off(opened: Opened) -> UsageRecord:
         completion_tokens=0,
         cached_tokens=0,
         tokens_source="estimated",
-        queue_ms=0,
+        queue_ms=0.0,
         ttft_ms=None,
-        duration_ms=0,
+        duration_ms=0.0,
         outcome="failed",
         status=500,
     )

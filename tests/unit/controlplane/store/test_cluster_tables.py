@@ -1,7 +1,9 @@
 """The cluster's lasting part survives a restart exactly."""
 
 from controlplane.cluster.durable import Durable, NodeRecord, difference
+from controlplane.cluster.join import Meta
 from controlplane.cluster.state import Desired, InstalledModel
+from controlplane.cluster.store import ClusterRepo
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import Database
 from controlplane.store.meta import MetaTable
@@ -37,7 +39,7 @@ EVERYTHING = Durable({MODEL.id: MODEL}, {NODE.id: NODE}, {SPEC.id: WANTED})
 
 
 async def test_what_is_saved_is_what_is_loaded(database: Database):
-    tables = ClusterTables(database)
+    tables: ClusterRepo = ClusterTables(database)
     assert await tables.load() == NOTHING
     await tables.save(difference(NOTHING, EVERYTHING))
     await tables.save(difference(NOTHING, EVERYTHING))
@@ -57,7 +59,7 @@ async def test_changed_things_are_replaced_and_dropped_ones_are_gone(database: D
 
 
 async def test_single_values_are_kept_and_replaced(database: Database):
-    meta = MetaTable(database)
+    meta: Meta = MetaTable(database)
     assert await meta.get("secret") is None
     await meta.set("secret", "a")
     await meta.set("secret", "b")
