@@ -58,37 +58,36 @@ def why(
     if as_json:
         output.document(found)
         return
-    receipt: dict[str, Json] = found.get("receipt") or {}
-    flat = {name: value for name, value in found.items() if name != "receipt"}
-    output.facts({**_plain(flat), **_plain(receipt)})
-    for name, value in receipt.items():
-        rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-        if rows:
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            output.line(f"\n{name}")
-            output.table(columns, ([_cell(row.get(column)) for column in columns] for row in rows), empty="")
+    output.facts({_title(name): _cell(value) for name, value in found.items() if name != "receipt"})
+    receipt: dict[str, Json] = found["receipt"] or {}
+    output.facts({_title(name): _cell(value) for name, value in receipt.items() if name != "attempts"})
+    attempts = receipt.get("attempts")
+    for number, attempt in enumerate(attempts if isinstance(attempts, list) else [], 1):
+        if isinstance(attempt, dict):
+            _attempt(number, attempt)
+    if not receipt:
+        output.note("only its usage record is left; receipts are kept for the latest requests")
 
 
-def _line(entry: Any) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    found: dict[str, Json] = entry  # pyright: ignore[reportUnknownVariableType]
-    where = " ".join(str(found[name]) for name in ("node", "node_id", "model", "model_id") if found.get(name))
-    text = found.get("line") or found.get("text") or found.get("message") or ""
-    return f"{where}: {text}" if where else str(text)
+def _attempt(number: int, attempt: dict[str, Json]) -> None:
+    """One try: where and why, what came of it, and everything that was considered."""
+    outcome = f"failed: {attempt['error']}" if attempt.get("error") else "good"
+    output.line(f"\ntry {number}: {attempt.get('placement_id')} on {attempt.get('node_id')}: {outcome}")
+    output.line(f"  because {attempt.get('reason')}")
+    candidates = attempt.get("candidates")
+    rows = [row for row in candidates if isinstance(row, dict)] if isinstance(candidates, list) else []
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if rows:
+        output.table(columns, ([_cell(row.get(column)) for column in columns] for row in rows), empty="")
 
 
-def _plain(found: dict[str, Json]) -> dict[str, str]:
-    return {
-        name.replace("_", " "): _cell(value)
-        for name, value in found.items()
-        if value is not None and not (isinstance(value, list) and value and isinstance(value[0], dict))
-    }
+def _line(entry: dict[str, Any]) -> str:
+    return f"{entry['model_id'] or entry['node_id']}: {entry['line']}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _cell(value: Json) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_cell(inner)}" for name, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(_cell(inner) for inner in value)
     return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

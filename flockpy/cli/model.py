@@ -141,13 +141,16 @@ def unload(model: ModelId = "", base_url: BaseUrl = "", token: Token = "") -> No
 
 @app.command("scan")
 def scan(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder on the leader's machine.")],
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="On the leader's machine; else its models folder.")
+    ] = None,
     base_url: BaseUrl = "",
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:
     """Find GGUF files that are not installed yet."""
-    found = connect(base_url, token).post("/models/scan", {"dir": str(directory.expanduser().absolute())})
+    body = {} if directory is None else {"dir": str(directory.expanduser().absolute())}
+    found = connect(base_url, token).post("/models/scan", body)
     if as_json:
         output.document(found)
         return
@@ -157,7 +160,7 @@ def scan(
             (f["id"], bytes_text(f["size_bytes"]), "yes" if f["installed"] else "no", f["path"])
             for f in found["items"]
         ),
-        empty=f"there is no GGUF file in {directory}",
+        empty="there is no GGUF file there",
     )
     if any(not file["installed"] for file in found["items"]):
         output.note("add one: flockpy model add file:PATH")

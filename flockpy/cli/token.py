@@ -64,7 +64,7 @@ def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> No
                 key["id"],
                 key["name"],
                 key["scope"],
-                key["prefix"] + "…",
+                f"{key['prefix']}…" if key["prefix"] else "joins once",
                 state(key, now),
                 count_text(key["daily_token_quota"]) if key.get("daily_token_quota") else "-",
                 ", ".join(key.get("models") or []) or "all",

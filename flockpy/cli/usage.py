@@ -32,8 +32,10 @@ def usage_recent(
     if context.invoked_subcommand:
         return
     api = connect(base_url, token)
+    if summary and user:
+        raise typer.BadParameter("the summary is of all users", param_hint="--user")
     if summary:
-        found = api.get("/usage/summary", user=user or None)
+        found = api.get("/usage/summary")
         output.document(found) if as_json else _totals(found)
         return
     page = api.items("/usage/recent", limit, user=user or None)
@@ -86,8 +88,10 @@ def audit_recent(
     if context.invoked_subcommand:
         return
     api = connect(base_url, token)
+    if summary and actor:
+        raise typer.BadParameter("the summary is of all actors", param_hint="--actor")
     if summary:
-        found = api.get("/audit/summary", actor=actor or None)
+        found = api.get("/audit/summary")
         output.document(found) if as_json else _totals(found)
         return
     page = api.items("/audit/recent", limit, actor=actor or None)
@@ -140,7 +144,10 @@ def _totals(found: dict[str, Json]) -> None:
             rows = [row for row in value if isinstance(row, dict)]
             if figures:
                 output.line(f"  {sparkline(figures)}")
-            elif rows:
+            elif not rows:
+                for text in value:
+                    output.line(f"  {_figure(text)}")
+            else:
                 output.table(list(rows[0]), ([_figure(v) for v in row.values()] for row in rows), empty="")
 
 

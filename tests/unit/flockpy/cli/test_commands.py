@@ -100,8 +100,12 @@ OPERATION = {
         (["usage", "verify"], "/usage/verify", {"ok": True}),
         (["audit"], "/audit/recent", {"items": [ENTRY], "next_cursor": None}),
         (["audit", "verify"], "/audit/verify", {"ok": True}),
-        (["why", "req_1"], "/requests/req_1", {"request_id": "req_1", "receipt": {"reason": "only"}}),
-        (["logs"], "/logs", {"items": [{"node": "n_1", "line": "hello"}], "next_cursor": None}),
+        (["why", "req_1"], "/requests/req_1", {"request_id": "req_1", "receipt": None}),
+        (
+            ["logs"],
+            "/logs",
+            {"items": [{"node_id": "n_1", "model_id": "demo", "line": "hello"}], "next_cursor": None},
+        ),
         (
             ["config", "show", "--base-url", "URL"],
             "/config",
@@ -345,22 +349,35 @@ def test_a_broken_chain_fails_the_command(flockpy: Flockpy, leader: StubLeader):
 
 def test_logs_follow_the_stream(flockpy: Flockpy, leader: StubLeader):
     leader.items("/models", MODEL)
-    events = "".join(f"data: {json.dumps({'node': 'n_1', 'line': text})}\n\n" for text in ("one", "two"))
+    events = "".join(
+        f"data: {json.dumps({'node_id': 'n_1', 'model_id': 'demo', 'line': text})}\n\n"
+        for text in ("one", "two")
+    )
     leader.answers["GET /logs"] = (200, (": comment\n\n" + events).encode())
-    assert flockpy("logs", "demo", "-f").out == "n_1: one\nn_1: two\n"
+    assert flockpy("logs", "demo", "-f").out == "demo: one\ndemo: two\n"
     assert leader.asked[-1][1] == {"follow": "true", "model": "demo", "lines": "200"}
 
 
 def test_a_receipt_shows_every_candidate(flockpy: Flockpy, leader: StubLeader):
-    receipt = {"reason": "most free slots", "queue_ms": 1.25, "considered": [{"node": "n_1", "score": 0.5}]}
+    candidates = [
+        {"placement_id": "p_1", "node_id": "n_1", "score": 0.5, "rejected": ""},
+        {"placement_id": "p_2", "node_id": "n_2", "score": 0, "rejected": "no free slot"},
+    ]
+    attempt = {
+        "placement_id": "p_1",
+        "node_id": "n_1",
+        "reason": "most free slots",
+        "error": "",
+        "candidates": candidates,
+    }
+    receipt = {"asked_model": "auto", "attempts": [attempt]}
     leader.answers["GET /requests/req_1"] = (
         200,
         {"request_id": "req_1", "model": "demo", "receipt": receipt},
     )
     out = flockpy("why", "req_1").out
-    assert "most free slots" in out
-    assert "NODE" in out
-    assert "n_1" in out
+    for words in ("auto", "most free slots", "REJECTED", "no free slot", "try 1: p_1 on n_1: good"):
+        assert words in out
 
 
 def test_doctor_names_what_mends_each_problem(flockpy: Flockpy, home: Path):
