@@ -1,4 +1,4 @@
-"""The commands against a stub leader: what they ask, what they print, how they end."""
+"""The commands that read, against a stub leader: what they ask, what they print, how they end."""
 
 import json
 from pathlib import Path
@@ -6,82 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.flockpy.cli.conftest import Flockpy
+from tests.unit.flockpy.cli.samples import ENTRY, KEY, MODEL, NODE, RECORD
 from tests.unit.flockpy.cli.stub_leader import StubLeader
-
-MODEL = {
-    "id": "demo",
-    "name": "Demo",
-    "source": "file:/m/demo.gguf",
-    "size_bytes": 1536,
-    "context_window": 4096,
-    "capabilities": ["chat"],
-    "engine": "",
-    "node_id": "n_1",
-    "state": "serving",
-    "placements": [
-        {"id": "p_1", "model_id": "demo", "node_id": "n_1", "state": "ready", "engine": "embedded"}
-    ],
-    "details": {"architecture": "llama"},
-    "created_at": "2026-01-01T00:00:00.000Z",
-}
-NODE = {
-    "id": "n_1",
-    "hostname": "box",
-    "role": "leader",
-    "state": "ready",
-    "version": "1",
-    "address": "127.0.0.1",
-    "hardware": {
-        "os": "Linux",
-        "arch": "x86_64",
-        "cpu": "c",
-        "physical_cores": 4,
-        "memory_bytes": 2**33,
-        "devices": [],
-    },
-    "engines": [{"name": "embedded", "available": True, "version": "9", "reason": ""}],
-    "placements": MODEL["placements"],
-    "last_seen": "2026-01-01T00:00:00.000Z",
-}
-KEY = {
-    "id": "k_1",
-    "name": "ada",
-    "scope": "user",
-    "prefix": "sk-orc-abcd",
-    "daily_token_quota": 5000,
-    "models": None,
-    "expires_at": None,
-    "revoked_at": None,
-    "created_at": "2026-01-01T00:00:00.000Z",
-}
-RECORD = {
-    "request_id": "req_1",
-    "time": "2026-01-01T00:00:00.000Z",
-    "user": "ada",
-    "model": "demo",
-    "surface": "chat",
-    "prompt_tokens": 3,
-    "completion_tokens": 4,
-    "ttft_ms": None,
-    "duration_ms": 12.5,
-    "outcome": "ok",
-}
-ENTRY = {
-    "id": "1",
-    "time": RECORD["time"],
-    "actor": "ada",
-    "action": "model.add",
-    "target": "demo",
-    "detail": "x",
-}
-OPERATION = {
-    "id": "op_1",
-    "kind": "install",
-    "target": "demo",
-    "state": "running",
-    "done_bytes": 1,
-    "total_bytes": 2,
-}
 
 
 @pytest.mark.parametrize(
@@ -233,118 +159,6 @@ def test_a_wrong_configuration_is_told_by_file_and_line(flockpy: Flockpy, home: 
     assert ran.code == 1
     assert "config.yaml:1: unknown key `listn`" in ran.err
     assert "did you mean `listen`?" in ran.err
-
-
-def test_an_id_that_does_not_exist_lists_the_candidates_off_a_terminal(flockpy: Flockpy, leader: StubLeader):
-    leader.items("/models", MODEL)
-    for words in (["model", "info"], ["model", "info", "dmo"]):
-        ran = flockpy(*words)
-        assert ran.code == 1
-        assert "demo  serving, 1.5 KiB" in ran.err
-    assert "did you mean demo?" in ran.err
-
-
-def test_nothing_to_choose_from_says_so(flockpy: Flockpy, leader: StubLeader):
-    leader.items("/models")
-    assert "there is no model yet" in flockpy("model", "load", "x").err
-
-
-def test_a_destructive_command_needs_yes_where_nobody_can_be_asked(flockpy: Flockpy, leader: StubLeader):
-    leader.items("/models", MODEL)
-    leader.answers["DELETE /models/demo"] = (200, MODEL)
-    ran = flockpy("model", "remove", "demo")
-    assert ran.code == 2
-    assert "--yes" in ran.err
-    assert not leader.bodies("DELETE /models/demo")
-    assert flockpy("model", "remove", "demo", "--yes").code == 0
-    assert len(leader.bodies("DELETE /models/demo")) == 1
-
-
-def test_adding_a_model_follows_its_operation(flockpy: Flockpy, leader: StubLeader, home: Path):
-    leader.answers["POST /models"] = (202, {"operation": OPERATION, "model": MODEL})
-    leader.answers["GET /operations/op_1"] = [(200, OPERATION), (200, OPERATION | {"state": "done"})]
-    ran = flockpy("model", "add", "file:~/demo.gguf", "--load")
-    assert ran.code == 0, ran.err
-    assert ran.out == "added demo, loaded\n"
-    assert ran.err == "install demo: running\ninstall demo: done\n"
-    body = {"ref": f"file:{home}/demo.gguf", "force": False, "load": True, "dry_run": False}
-    assert leader.bodies("POST /models") == [body]
-
-
-def test_an_operation_that_fails_fails_the_command(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["POST /models"] = (202, {"operation": OPERATION, "model": MODEL})
-    leader.answers["GET /operations/op_1"] = (
-        200,
-        OPERATION | {"state": "failed", "error": "the disk is full"},
-    )
-    ran = flockpy("model", "add", "demo.gguf", "--json")
-    assert (ran.code, ran.out) == (1, "")
-    assert "install demo: the disk is full" in ran.err
-
-
-def test_a_dry_run_shows_what_it_would_take(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["POST /models"] = (200, {"engine": "embedded", "size_bytes": 1536, "fits": True})
-    ran = flockpy("model", "add", "demo.gguf", "--dry-run", "--id", "d")
-    assert "1.5 KiB" in ran.out
-    assert leader.bodies("POST /models")[0]["id"] == "d"
-
-
-@pytest.mark.parametrize("ref", ["hf:owner/repo", "ollama:tag", "qwen3-coder"])
-def test_references_that_are_not_built_yet_say_so(flockpy: Flockpy, leader: StubLeader, ref: str):
-    ran = flockpy("model", "add", ref)
-    assert ran.code == 1
-    assert "not built yet" in ran.err
-    assert "roadmap" in ran.err
-    assert not leader.asked
-
-
-@pytest.mark.parametrize(
-    "words", [["join", "http://h:1?token=x"], ["model", "search", "--sort", "size"], ["bench"]]
-)
-def test_commands_that_are_not_built_yet_say_so(flockpy: Flockpy, words: list[str]):
-    ran = flockpy(*words)
-    assert ran.code == 1
-    assert "is not built yet; it is on the roadmap" in ran.err
-
-
-def test_a_token_is_made_with_its_limits_and_shown_alone_on_stdout(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["POST /tokens"] = (201, KEY | {"key": "sk-orc-plain"})
-    ran = flockpy(
-        "token", "create", "ada", "--quota", "5000", "--models", "a, b", "--expires", "2999-01-01T00:00:00Z"
-    )
-    assert ran.out == "sk-orc-plain\n"
-    assert leader.bodies("POST /tokens") == [
-        {
-            "name": "ada",
-            "scope": "user",
-            "daily_token_quota": 5000,
-            "models": ["a", "b"],
-            "expires_at": "2999-01-01T00:00:00Z",
-        }
-    ]
-
-
-def test_a_node_token_comes_with_the_command_to_join(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["POST /tokens"] = (
-        201,
-        KEY | {"key": "sk-orc-plain", "join_url": "http://h:1?token=sk-orc-plain"},
-    )
-    assert "flockpy join 'http://h:1?token=sk-orc-plain'" in flockpy("token", "create", "--node").out
-
-
-def test_a_key_is_revoked_by_its_name(flockpy: Flockpy, leader: StubLeader):
-    leader.items("/tokens", KEY, KEY | {"id": "k_2", "name": "bob", "revoked_at": KEY["created_at"]})
-    leader.answers["DELETE /tokens/k_1"] = (200, KEY)
-    assert flockpy("token", "revoke", "ada", "--yes").out == "revoked k_1 (ada)\n"
-    assert flockpy("token", "revoke", "bob", "--yes").code == 1
-
-
-def test_a_broken_chain_fails_the_command(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["GET /audit/verify"] = (200, {"ok": False, "broken_at": "7"})
-    ran = flockpy("audit", "verify")
-    assert ran.code == 1
-    assert "7" in ran.out
-    assert flockpy("audit", "verify", "--json").code == 1
 
 
 def test_logs_follow_the_stream(flockpy: Flockpy, leader: StubLeader):
