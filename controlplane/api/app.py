@@ -2,13 +2,26 @@
 
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
-from controlplane.api import auth, edge, nodes
+from controlplane.api import (
+    auth,
+    catalog,
+    description,
+    edge,
+    logs,
+    models,
+    nodes,
+    operations,
+    records,
+    requests,
+    system,
+    tokens,
+)
+from controlplane.api.routes import options
 from controlplane.api.services import Services
 from controlplane.api.trail import Trail
+
+_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog)
 
 
 def build_api(services: Services) -> Litestar:
@@ -17,28 +30,14 @@ def build_api(services: Services) -> Litestar:
     def provide() -> Services:
         return services
 
+    handlers = [handler for room in _ROOMS for handler in room.HANDLERS]
+    handlers.append(description.handler(handlers))
     return Litestar(
-        route_handlers=[*nodes.HANDLERS],
+        route_handlers=[*options(handlers), *handlers],
         dependencies={"services": Provide(provide, sync_to_thread=False, use_cache=True)},
         guards=[auth.guard(services)],
         middleware=[Trail(services)],
         exception_handlers=edge.handlers(),
-        openapi_config=_description(services.version),
+        openapi_config=None,
         logging_config=None,
-    )
-
-
-def _description(version: str) -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="flockpy",
-        version=version,
-        summary="The admin surface of a flockpy leader",
-        path="/",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        components=Components(
-            security_schemes={
-                "bearer": SecurityScheme(type="http", scheme="bearer"),
-                "api_key": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
-            }
-        ),
     )

@@ -27,10 +27,17 @@ class Call:
     """
 
     key: Key | None = None
+    changes: bool = True
+    """False: this call of a route that changes something does not."""
     target: str = ""
     facts: dict[str, str | int | float | bool | None] = field(
         default_factory=dict[str, str | int | float | bool | None]
     )
+
+    @property
+    def actor(self) -> str:
+        """Who calls, for the audit trail: the key's id and name."""
+        return f"{self.key.id} ({self.key.name})" if self.key else "local"
 
     def note(self, target: str, **facts: str | int | float | bool | None) -> None:
         """Say for the audit trail what this call is about."""

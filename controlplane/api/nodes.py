@@ -72,7 +72,7 @@ async def desired(
     return await services.cluster.wait_desired(calling_node(request), epoch, generation, wait_s)
 
 
-@read(f"{ADMIN}/nodes", "List nodes")
+@read(f"{ADMIN}/nodes", "List nodes", may=(404,))
 async def list_nodes(services: Needs, limit: Limit = 100, cursor: Cursor = None) -> shapes.Page[shapes.Node]:
     state = services.cluster.state
     nodes = (shapes.node(state, node, services.clock) for node in state.nodes.values())

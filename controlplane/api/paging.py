@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from litestar.params import QueryParameter
 
 from controlplane.api.shapes import Page
-from flockpy.errors import BadRequest
+from flockpy.errors import NotFound
 
 T = TypeVar("T")
 
@@ -17,12 +17,12 @@ Cursor = Annotated[
 
 
 def page(items: Iterable[T], limit: int, cursor: str | None, id_of: Callable[[T], str]) -> Page[T]:
-    """The items after `cursor`. Raises BadRequest when the cursor names none of them (any more)."""
+    """The items after `cursor`. Raises NotFound when the cursor names none of them (any more)."""
     rest = list(items)
     if cursor is not None:
         at = next((i for i, item in enumerate(rest) if id_of(item) == cursor), None)
         if at is None:
-            raise BadRequest("This cursor leads nowhere (any more); start again without it.", field="cursor")
+            raise NotFound("This cursor leads nowhere (any more); start again without it.", field="cursor")
         rest = rest[at + 1 :]
     shown = rest[:limit]
     return Page(shown, id_of(shown[-1]) if len(rest) > limit else None)

@@ -4,10 +4,13 @@ fail.
 A route that changes something names its action for the audit trail, or says outright that it has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from litestar import delete, get, post
+from litestar import Response, delete, get, post, route
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import OpenAPIResponse, Operation
 
 from controlplane.api.auth import Access
 from controlplane.api.body import JsonBody
@@ -46,16 +49,16 @@ def read(
     *,
     access: Access = "admin",
     may: Sequence[int] = (),
-    media_type: str | None = None,
+    kinds: Sequence[str] = (),
 ) -> get:
-    """A route that changes nothing. `may`: the failures beyond the usual ones."""
+    """A route that changes nothing. `may`: the failures beyond the usual ones; `kinds`: other media than JSON."""
     return get(
         path,
         summary=summary,
         opt={"access": access},
         responses=errors(400, *_denials(access), *may),
         security=_security(access),
-        media_type=media_type,
+        operation_class=_answering(kinds) if kinds else Operation,
         status_code=200,
     )
 
@@ -68,13 +71,17 @@ def act(
     access: Access = "admin",
     status: int = 200,
     may: Sequence[int] = (),
+    also: Mapping[int, ResponseSpec] | None = None,
 ) -> post:
-    """A POST route. `action` is what the audit trail calls it; None: it changes nothing an admin decides."""
+    """A POST route. `action` is what the audit trail calls it; None: it changes nothing an admin decides.
+
+    `also`: other good answers than the one of `status`.
+    """
     return post(
         path,
         summary=summary,
         opt={"access": access, "action": action},
-        responses=errors(400, 408, 413, 415, *_denials(access), *may),
+        responses={**errors(400, 408, 413, 415, *_denials(access), *may), **(also or {})},
         security=_security(access),
         status_code=status,
         dto=JsonBody,
@@ -89,15 +96,52 @@ def remove(path: str, summary: str, *, action: str, may: Sequence[int] = ()) -> 
         path,
         summary=summary,
         opt={"access": "admin", "action": action},
-        responses=errors(400, 401, 403, 404, *may),
+        responses=errors(400, *_denials("admin"), 404, *may),
         security=_security("admin"),
         status_code=200,
     )
 
 
+def options(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """OPTIONS for every path of `handlers`; to be registered before them.
+
+    litestar's own answers name only the methods of whichever handler of a path came first.
+    """
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _options(path: str, allowed: str) -> HTTPRouteHandler:
+    @route(path, http_method="OPTIONS", status_code=204, include_in_schema=False, opt={"access": "open"})
+    async def answer() -> Response[None]:
+        return Response(None, headers={"allow": allowed})
+
+    return answer
+
+
+def _answering(kinds: Sequence[str]) -> type[Operation]:
+    """Describes an answer that comes in one of several media types."""
+
+    @dataclass
+    class Answering(Operation):
+        def __post_init__(self) -> None:
+            good = (self.responses or {}).get("200")
+            if isinstance(good, OpenAPIResponse) and good.content:
+                schema = next(iter(good.content.values()))
+                good.content = dict.fromkeys(kinds, schema)
+
+    return Answering
+
+
 def _denials(access: Access) -> tuple[int, ...]:
-    return () if access == "open" else (401, 403)
+    return () if access == "open" else (401, 403, 503)
 
 
 def _security(access: Access) -> list[dict[str, list[str]]]:
-    return [] if access == "open" else [{"bearer": []}, {"api_key": []}]
+    if access == "open":
+        return []
+    keys: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
+    return [{}, *keys] if access == "local" else keys

@@ -5,7 +5,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from controlplane.cluster import views
+from controlplane.cluster import operations, views
 from controlplane.cluster.state import ClusterState, InstalledModel, NodeState, Role
 from flockpy.clock import Clock
 from flockpy.node import EngineInfo, Hardware
@@ -73,6 +73,22 @@ class Model(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """What an admin has started. Bytes are of weights on their way, 0 where there are none to fetch."""
+
+    id: str
+    kind: operations.Kind
+    target: str
+    state: operations.State
+    done_bytes: int
+    total_bytes: int
+    rate_bps: float
+    eta_s: float | None
+    error: str | None
+    started_at: str
+    ended_at: str | None
+
+
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch, as text in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -129,6 +145,22 @@ def model(state: ClusterState, of: InstalledModel) -> Model:
         details=dict(of.details),
         created_at=rfc3339(of.created_at),
         reason=views.why_not(state, of.id),
+    )
+
+
+def operation(of: operations.Operation) -> Operation:
+    return Operation(
+        id=of.id,
+        kind=of.kind,
+        target=of.target,
+        state=of.state,
+        done_bytes=of.done_bytes,
+        total_bytes=of.total_bytes,
+        rate_bps=of.rate_bps,
+        eta_s=of.eta_s,
+        error=of.error,
+        started_at=rfc3339(of.started_at),
+        ended_at=None if of.ended_at is None else rfc3339(of.ended_at),
     )
 
 

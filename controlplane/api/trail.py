@@ -23,10 +23,14 @@ class Trail(ASGIMiddleware):
         action: str | None = scope["route_handler"].opt.get("action")
 
         async def record_then_send(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400 and action:
-                actor = f"{call.key.id} ({call.key.name})" if call.key else "local"
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] < 400
+                and action
+                and call.changes
+            ):
                 detail = msgspec.json.encode(call.facts, order="sorted").decode()
-                await self._services.audit.record(actor, action, call.target, detail)
+                await self._services.audit.record(call.actor, action, call.target, detail)
             await send(message)
 
         await next_app(scope, receive, record_then_send)

@@ -1,62 +1,53 @@
-"""A whole admin surface in memory."""
+"""A whole admin surface on a real database, called without a network."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
+from controlplane.store.cluster import ClusterTables
+from controlplane.store.meta import MetaTable
+from controlplane.tenants.audit import Audit
+from controlplane.tenants.usage import Usage
 
 from controlplane.api.app import build_api
+from controlplane.api.live import LiveRequest
 from controlplane.api.services import Services
 from controlplane.cluster.join import JoinTokens
+from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
-from controlplane.tenants.model import Key, Scope
+from controlplane.scheduler.loop import Scheduler
+from controlplane.store.db import open_database
+from controlplane.tenants.keyring import Keyring
+from controlplane.tenants.ledger import Ledger
+from controlplane.tenants.model import AuditEntry
 from flockpy.config import Config
-from flockpy.errors import Unauthenticated
-from flockpy.ids import new_id
-from flockpy.security import hash_key, key_prefix, new_key
-from tests.unit.controlplane.builders import LoopClock, MemoryMeta, MemoryRepo, counting_entropy
+from flockpy.paths import DataDir
+from flockpy.settings import Settings
+from flockpy.wire import PROTOCOL, Register
+from tests.unit.controlplane.builders import LoopClock, counting_entropy, info, report
 
 
-class MemoryKeyring:
-    def __init__(self, entropy, clock) -> None:
-        self.entropy, self.clock, self.keys = entropy, clock, dict[bytes, Key]()
+class FakeRequests:
+    """Requests that a test puts there."""
 
-    def authenticate(self, presented: str) -> Key:
-        key = self.keys.get(hash_key(presented))
-        if key is None or key.revoked_at is not None:
-            raise Unauthenticated("no such key")
-        return key
-
-    def list(self) -> tuple[Key, ...]:
-        return tuple(self.keys.values())
-
-    async def create(self, name: str, scope: Scope, **rest) -> tuple[Key, str]:
-        text = new_key(self.entropy)
-        key = Key(
-            new_id("k", self.entropy),
-            name,
-            scope,
-            key_prefix(text),
-            hash_key(text),
-            self.clock.wall(),
-            **rest,
-        )
-        self.keys[key.hash] = key
-        return key, text
-
-    async def revoke(self, key_id: str) -> Key:
-        key = next(k for k in self.keys.values() if k.id == key_id)
-        self.keys[key.hash] = key = replace(key, revoked_at=self.clock.wall())
-        return key
-
-
-class MemoryTrail:
     def __init__(self) -> None:
-        self.entries: list[tuple[str, str, str, str]] = []
+        self.known: dict[str, LiveRequest] = {}
 
-    async def record(self, actor: str, action: str, target: str, detail: str) -> None:
-        self.entries.append((actor, action, target, detail))
+    def list(self) -> Sequence[LiveRequest]:
+        return tuple(r for r in self.known.values() if r.outcome is None)
+
+    def get(self, request_id: str) -> LiveRequest | None:
+        return self.known.get(request_id)
+
+    def cancel(self, request_id: str, by: str) -> bool:
+        request = self.known[request_id]
+        if request.outcome is not None:
+            return False
+        self.known[request_id] = msgspec.structs.replace(request, stage="cancelled", outcome="cancelled")
+        return True
 
 
 @dataclass
@@ -64,31 +55,89 @@ class World:
     services: Services
     client: httpx.AsyncClient
     admin: str
-    trail: MemoryTrail
-    headers: dict[str, str] = field(default_factory=dict)
+    requests: FakeRequests
+    idle: dict[str, float | None] = field(default_factory=dict)
 
     def as_admin(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.admin}"}
 
+    async def get(self, path: str, **query: str | int) -> httpx.Response:
+        return await self.client.get(f"/admin/v1{path}", params=query, headers=self.as_admin())
+
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        return await self.client.post(f"/admin/v1{path}", json=body, headers=self.as_admin())
+
+    async def delete(self, path: str) -> httpx.Response:
+        return await self.client.delete(f"/admin/v1{path}", headers=self.as_admin())
+
+    async def trail(self) -> list[AuditEntry]:
+        """What the audit trail says, the oldest first."""
+        entries, _ = await self.services.audit.recent(100)
+        return entries[::-1]
+
+    async def join_as_leader(self) -> str:
+        """The leader's own node, registered and heard; answers its id."""
+        data = self.services.settings.data
+        self.services.join_tokens.mint_local(data)
+        message = Register(data.join_token.read_text("utf-8"), PROTOCOL, info())
+        answer = await self.client.post("/admin/v1/nodes/register", content=msgspec.json.encode(message))
+        assert answer.status_code == 200, answer.text
+        headers = {"authorization": f"Bearer {answer.json()['key']}"}
+        body = msgspec.json.encode(report(0))
+        await self.client.post("/admin/v1/nodes/heartbeat", content=body, headers=headers)
+        return answer.json()["node_id"]
+
+    def schedule(self) -> None:
+        """Let the scheduler plan once."""
+        Scheduler(self.services.cluster, self.services.config, lambda: self.idle).step()
+
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    clock, entropy = LoopClock(), counting_entropy()
-    keyring, trail = MemoryKeyring(entropy, clock), MemoryTrail()
+def config() -> Config:
+    """What the world runs with; a test module may override it."""
+    return Config()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, config: Config) -> AsyncIterator[World]:
+    clock, entropy, data = LoopClock(), counting_entropy(), DataDir(tmp_path)
+    database = await open_database(data.database, data.backups, clock)
+    keyring = Keyring(database, clock, entropy)
+    await keyring.load()
     _, admin = await keyring.create("root", "admin")
+    cluster = await Cluster.open(ClusterTables(database), clock, entropy)
+    ledger = Ledger(database, data.journal)
+    await ledger.recover()
+    requests = FakeRequests()
     services = Services(
-        config=Config(),
-        cluster=await Cluster.open(MemoryRepo(), clock, entropy),
+        settings=Settings(config, data, data.config, {"listen": "default"}),
+        cluster=cluster,
+        operations=Operations(cluster),
         keyring=keyring,
-        join_tokens=await JoinTokens.open(MemoryMeta(), clock, entropy),
-        audit=trail,
+        join_tokens=await JoinTokens.open(MetaTable(database), clock, entropy),
+        audit=Audit(database, clock),
+        ledger=ledger,
+        usage=Usage(database, clock),
+        requests=requests,
         clock=clock,
         entropy=entropy,
         version="0.1.0",
         started_at=clock.wall(),
         ready=lambda: None,
-        metrics=lambda: b"",
+        metrics=lambda: b"# HELP flock_up\n",
     )
-    app = httpx.ASGITransport(build_api(services), client=("127.0.0.1", 50000))  # pyright: ignore[reportArgumentType]
-    async with httpx.AsyncClient(transport=app, base_url="http://localhost:8080") as client:
-        yield World(services, client, admin, trail)
+    async with a_client(services) as client:
+        yield World(services, client, admin, requests)
+    await ledger.stop()
+    await database.close()
+
+
+def a_client(services: Services, address: str = "127.0.0.1", base: str = "http://localhost:8080"):
+    """A client that the surface sees coming from `address`."""
+    app = httpx.ASGITransport(build_api(services), client=(address, 50000))  # pyright: ignore[reportArgumentType]
+    return httpx.AsyncClient(transport=app, base_url=base)
+
+
+def with_config(world: World, config: Config) -> Services:
+    """The same services under another configuration."""
+    return replace(world.services, settings=replace(world.services.settings, config=config))

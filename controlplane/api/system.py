@@ -1,0 +1,101 @@
+"""The leader itself: is it alive, is it ready, what is it doing, how is it configured, what does it measure."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from controlplane.api.routes import ADMIN, read
+from controlplane.api.services import Needs
+from controlplane.api.shapes import rfc3339
+from controlplane.cluster import views
+from flockpy.config import redacted
+from flockpy.errors import Overloaded
+
+METRICS_TYPE = "text/plain; version=0.0.4"
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The leader at a glance. `nodes` and `models` count by state, `requests` by stage; `reason`: why not ready."""
+
+    role: str
+    version: str
+    ready: bool
+    reason: str | None
+    started_at: str
+    uptime_s: float
+    epoch: str
+    nodes: dict[str, int]
+    models: dict[str, int]
+    requests: dict[str, int]
+    operations_running: int
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """Effective values by dotted key, secrets as ``***``; where each came from; where the file is looked for."""
+
+    values: Mapping[str, str | float | bool]
+    sources: dict[str, str]
+    path: str
+
+
+@read("/healthz", "Is the leader alive", access="open")
+async def healthz() -> Health:
+    return Health("ok")
+
+
+@read("/readyz", "Is the leader ready to serve", access="open", may=(503,))
+async def readyz(services: Needs) -> Health:
+    """Ready when the store and at least the leader's own node answer."""
+    reason = _unready(services)
+    if reason is not None:
+        raise Overloaded(reason, retry_after=1)
+    return Health("ready")
+
+
+@read("/metrics", "Prometheus metrics", access="local", kinds=("text/plain",))
+async def metrics(services: Needs) -> Response[bytes]:
+    return Response(services.metrics(), media_type=METRICS_TYPE)
+
+
+@read(f"{ADMIN}/status", "The leader at a glance")
+async def status(services: Needs) -> Status:
+    state, now = services.cluster.state, services.clock.wall()
+    reason = _unready(services)
+    return Status(
+        role="leader",
+        version=services.version,
+        ready=reason is None,
+        reason=reason,
+        started_at=rfc3339(services.started_at),
+        uptime_s=round(now - services.started_at, 3),
+        epoch=state.epoch,
+        nodes=dict(Counter(views.node_condition(state, node) for node in state.nodes.values())),
+        models=dict(Counter(views.model_condition(state, id) for id in views.models(state))),
+        requests=dict(Counter(request.stage for request in services.requests.list())),
+        operations_running=sum(o.state == "running" for o in services.operations.list()),
+    )
+
+
+@read(f"{ADMIN}/config", "The effective configuration")
+async def configuration(services: Needs) -> Configuration:
+    settings = services.settings
+    return Configuration(redacted(settings.config), dict(settings.sources), str(settings.file))
+
+
+HANDLERS: list[HTTPRouteHandler] = [healthz, readyz, metrics, status, configuration]
+
+
+def _unready(services: Needs) -> str | None:
+    if (reason := services.ready()) is not None:
+        return reason
+    node = views.leader_node(services.cluster.state)
+    if node is None or node.health == "lost":
+        return "The leader's own node does not answer (yet)."
+    return None
