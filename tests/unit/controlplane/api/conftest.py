@@ -7,10 +7,6 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from controlplane.store.cluster import ClusterTables
-from controlplane.store.meta import MetaTable
-from controlplane.tenants.audit import Audit
-from controlplane.tenants.usage import Usage
 
 from controlplane.api.app import build_api
 from controlplane.api.live import LiveRequest
@@ -19,10 +15,14 @@ from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
 from controlplane.scheduler.loop import Scheduler
+from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
+from controlplane.store.meta import MetaTable
+from controlplane.tenants.audit import Audit
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.model import AuditEntry
+from controlplane.tenants.usage import Usage
 from flockpy.config import Config
 from flockpy.paths import DataDir
 from flockpy.settings import Settings

@@ -3,9 +3,9 @@ import io
 import json
 
 import msgspec
-from controlplane.tenants.lines import Opened
 
 from controlplane.api.live import Attempt, Candidate, LiveRequest
+from controlplane.tenants.lines import Opened
 from controlplane.tenants.model import UsageRecord
 from tests.unit.controlplane.api.conftest import World
 
