@@ -96,6 +96,7 @@ class Pipeline:
                 prompt_bytes=size,
                 max_tokens=tokens,
                 context_window=route.context_window,
+                choices=inbound.choices,
             )
         )
 

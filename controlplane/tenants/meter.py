@@ -27,7 +27,8 @@ class Ticket(msgspec.Struct, frozen=True):
     """A request about to be admitted. `request_id` is the leader's own making, unique, never the client's.
 
     `time`: seconds since the epoch; `key` None where keys are not required; `prompt_bytes`: of its body;
-    `max_tokens`: as the client asked; `context_window`: tokens of the largest placement, 0 if not known.
+    `max_tokens`: the client's bound on all its `choices` together; `context_window`: tokens of the largest
+    placement, 0 if not known.
     """
 
     request_id: str
@@ -39,6 +40,7 @@ class Ticket(msgspec.Struct, frozen=True):
     prompt_bytes: int
     max_tokens: int | None
     context_window: int
+    choices: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +48,8 @@ class Admission:
     """An admitted request. It must be settled exactly once, on every exit path.
 
     `prompt_tokens` is the estimate, `reserved` what the key's quota holds back for it on `day`.
-    `max_tokens_cap` is the limit the gateway must send to the engine, because the client named none and the
-    key has a quota; None leaves the request alone.
+    `max_tokens_cap` is the limit (for each choice) that the gateway must send to the engine, because the
+    client named none and the key has a quota; None leaves the request alone.
     """
 
     ticket: Ticket
@@ -96,7 +98,7 @@ class Meter:
     def admit(self, ticket: Ticket) -> Admission:
         """Reserve what the request may cost and note it in the journal.
 
-        That is the estimate of its prompt and its max_tokens, together at most the context window.
+        That is the estimate of its prompt and its max_tokens, at most the context window for each choice.
         Raises QuotaSpent when the key's quota has not that much left, Overloaded when usage cannot be
         recorded.
         """
@@ -146,17 +148,20 @@ def _cost(ticket: Ticket, prompt_tokens: int, remaining: int) -> tuple[int, int 
     """Tokens to reserve under a quota, and the cap if the client named no max_tokens.
 
     Such a request gets half of what remains, so that others of its key can run beside it, but enough for
-    a short answer while there is that much.
+    a short answer while there is that much. What fills the whole window needs no cap: the engine ends there.
     """
-    window = ticket.context_window
+    choices = ticket.choices
+    window = ticket.context_window * choices
     if ticket.surface == "embeddings":
         return prompt_tokens, None
     if ticket.max_tokens is not None:
         tokens = prompt_tokens + ticket.max_tokens
         return (min(tokens, window) if window else tokens), None
-    tokens = min(remaining, max(remaining // 2, prompt_tokens + SHORT_ANSWER))
-    tokens = max(min(tokens, window) if window else tokens, prompt_tokens + 1)
-    return tokens, tokens - prompt_tokens
+    share = min(remaining, max(remaining // 2, prompt_tokens + SHORT_ANSWER * choices))
+    if window and share >= window:
+        return window, None
+    cap = max(1, (share - prompt_tokens) // choices)
+    return prompt_tokens + cap * choices, cap
 
 
 def _opened(admission: Admission) -> Opened:

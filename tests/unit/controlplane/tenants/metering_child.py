@@ -16,7 +16,7 @@ from controlplane.tenants import ledger as ledger_module
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.meter import Admission, Meter
 from flockpy.clock import SystemClock
-from flockpy.ids import new_id
+from flockpy.ids import RequestIds
 from tests.unit.controlplane.helpers import a_record, a_ticket
 
 
@@ -34,11 +34,10 @@ async def main(directory: Path) -> None:
     await meter.load()
     draining = asyncio.create_task(ledger.run())
     dice = random.Random(1)
+    next_id = RequestIds(secrets.token_bytes)
     running: list[Admission] = []
     while not draining.done():
-        admitted = [
-            meter.admit(a_ticket(new_id("req", secrets.token_bytes))) for _ in range(dice.randrange(8))
-        ]
+        admitted = [meter.admit(a_ticket(next_id())) for _ in range(dice.randrange(8))]
         await asyncio.sleep(0)
         for admission in admitted:
             tell(f"o {admission.ticket.request_id}")

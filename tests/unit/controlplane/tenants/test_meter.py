@@ -56,8 +56,30 @@ async def test_without_max_tokens_a_quota_sets_a_cap_that_leaves_room_for_others
     key = a_key(daily_token_quota=100_000)
     first = meter.admit(a_ticket("req_1", key=key))
     assert (first.reserved, first.max_tokens_cap) == (50_000, 50_000 - PROMPT)
-    second = meter.admit(a_ticket("req_2", key=key, context_window=8192))
-    assert (second.reserved, second.max_tokens_cap) == (8192, 8192 - PROMPT)
+    second = meter.admit(a_ticket("req_2", key=key, context_window=30_000))
+    assert (second.reserved, second.max_tokens_cap) == (25_000, 25_000 - PROMPT)
+
+
+async def test_a_request_that_may_fill_its_window_needs_no_cap(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    admission = meter.admit(a_ticket(key=key, context_window=8192))
+    assert (admission.reserved, admission.max_tokens_cap) == (8192, None)
+
+
+async def test_a_prompt_guessed_too_high_still_gets_an_answer(meter: Meter):
+    """An image is many bytes and few tokens; a cap made of what the guess leaves over would be one token."""
+    key = a_key(daily_token_quota=100_000)
+    admission = meter.admit(a_ticket(key=key, prompt_bytes=10**6, context_window=8192))
+    assert (admission.reserved, admission.max_tokens_cap) == (8192, None)
+
+
+async def test_several_choices_cost_several_answers(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    asked = meter.admit(a_ticket("req_1", key=key, max_tokens=3 * 5000, choices=3, context_window=8192))
+    assert asked.reserved == PROMPT + 15_000
+    free = meter.admit(a_ticket("req_2", key=key, choices=3, context_window=30_000))
+    assert free.max_tokens_cap is not None
+    assert free.reserved == PROMPT + 3 * free.max_tokens_cap <= 85_000 // 2
 
 
 async def test_near_the_end_of_a_quota_a_short_answer_is_still_given(meter: Meter):
