@@ -2,13 +2,16 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from flockpy.security import private_dir
 
 MAX_BYTES = 8 * 2**20
 TAIL_BYTES = 16 * 1024
-_REASON_LINES, _REASON_CHARACTERS = 3, 500
+_REASON_CHARACTERS = 500
+_STAMP = re.compile(r"^\d+\.\d\d\.\d{3}\.\d{3} (?=[A-Z] )")
+_COMPLAINT = re.compile(r"^E |error|assert|abort|fatal|exception|fail", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +57,21 @@ def size(path: Path) -> int:
         return 0
 
 
-def last_words(path: Path, since: int, secret: str) -> str:
-    """The last lines written after byte `since`, as one line without `secret`; "" when there are none."""
+def last_words(path: Path, since: int, secret: str, *, loading: bool) -> str:
+    """Why an engine ended, from the end of what it wrote after byte `since`: one line without `secret`, or "".
+
+    Complaints count more than other lines. The first one is the cause when it was `loading`; later the tail may
+    hold complaints of old requests, and only the last ones say something.
+    """
     try:
         text = _end(path, min(TAIL_BYTES, max(0, size(path) - since))).decode("utf-8", "replace")
     except OSError:
         return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = " | ".join(lines[-_REASON_LINES:]).replace(secret or "\0", "…")
-    return "".join(c if c.isprintable() else " " for c in said)[-_REASON_CHARACTERS:]
+    lines = [_STAMP.sub("", line.strip()) for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if _COMPLAINT.search(line)] or lines
+    telling = [*telling[:1], *telling[1:][-1:]] if loading else telling[-3:]
+    said = " | ".join(line.removeprefix("E ").strip() for line in telling).replace(secret or "\0", "…")
+    return "".join(c if c.isprintable() else " " for c in said)[:_REASON_CHARACTERS]
 
 
 def _end(path: Path, count: int) -> bytes:

@@ -7,7 +7,7 @@ the queue while a process exists: one waits for its end, one asks it questions. 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from agent import enginelog, lifecycle, watchdog
 from agent.http import Http, NoAnswer
@@ -50,6 +50,7 @@ class Instance:
         self._launched = found
         self._state: lifecycle.State = lifecycle.Starting()
         self._events: asyncio.Queue[lifecycle.Event] = asyncio.Queue()
+        self._tasks: asyncio.TaskGroup
         self._watchers: list[asyncio.Task[None]] = []
 
     def halt(self) -> None:
@@ -79,16 +80,15 @@ class Instance:
     async def run(self) -> None:
         """Own the engine until it has been halted and is gone. Cancelling this leaves the process alone."""
         effect: lifecycle.Effect | None = "start"
-        if self._launched is not None:
-            effect = None
-            self._watch(self._launched)
-        try:
+        async with asyncio.TaskGroup() as self._tasks:  # a defect in a watcher ends the instance, loudly
+            if self._launched is not None:
+                effect = None
+                self._watch(self._launched)
             while not isinstance(self._state, lifecycle.Gone):
                 if effect == "start":
                     await self._start()
                 elif effect == "stop" and self._launched is not None:
-                    stopping = insist(self._processes, self._launched.ref, STOP_GRACE_S)
-                    self._watchers.append(asyncio.ensure_future(stopping))
+                    self._aside(insist(self._processes, self._launched.ref, STOP_GRACE_S))
                 event = await self._next_event()
                 if isinstance(event, lifecycle.Ended):
                     self._forget_process()
@@ -96,7 +96,6 @@ class Instance:
                 self._state, effect = lifecycle.step(before, event, self._clock.monotonic())
                 if self._state != before:
                     self._tell()
-        finally:
             self._stop_watching()
 
     async def _next_event(self) -> lifecycle.Event:
@@ -128,7 +127,9 @@ class Instance:
             case lifecycle.Serving(slots=slots, context_window=context):
                 log.info("%s is ready: %d slots of %d tokens", self.spec.model.id, slots, context)
             case lifecycle.Waiting(failures, reason, _):
-                log.warning("%s failed (%d in a row), it is tried again: %s", self.spec.model.id, failures, reason)
+                log.warning(
+                    "%s failed (%d in a row), it is tried again: %s", self.spec.model.id, failures, reason
+                )
             case lifecycle.Broken(failures, reason):
                 log.error("%s failed for good after %d tries: %s", self.spec.model.id, failures, reason)
             case lifecycle.Stopping(lifecycle.Waiting(reason=reason)):
@@ -142,10 +143,11 @@ class Instance:
     # The watchers of a process
 
     def _watch(self, launched: Launched) -> None:
-        self._watchers = [
-            asyncio.ensure_future(self._await_end(launched)),
-            asyncio.ensure_future(self._ask(launched)),
-        ]
+        self._aside(self._await_end(launched))
+        self._aside(self._ask(launched))
+
+    def _aside(self, work: Coroutine[object, object, None]) -> None:
+        self._watchers.append(self._tasks.create_task(work))
 
     def _stop_watching(self) -> None:
         for watcher in self._watchers:
@@ -154,8 +156,9 @@ class Instance:
 
     async def _await_end(self, launched: Launched) -> None:
         code = await self._processes.ended(launched.ref)
-        when = "loading" if isinstance(self._state, lifecycle.Starting) else "serving"
-        said = enginelog.last_words(launched.log, launched.log_from, launched.endpoint.key)
+        loading = isinstance(self._state, lifecycle.Starting)
+        when = "loading" if loading else "serving"
+        said = enginelog.last_words(launched.log, launched.log_from, launched.endpoint.key, loading=loading)
         self._events.put_nowait(lifecycle.Ended(f"{_how(code)} while {when}" + (f": {said}" if said else "")))
 
     async def _ask(self, launched: Launched) -> None:
@@ -165,17 +168,17 @@ class Instance:
         wrong_since: float | None = None
         while True:
             serving = isinstance(self._state, lifecycle.Serving)
+            asked, before = self._clock.monotonic(), self._processes.usage(launched.ref)
             answer = await self._question(launched, serving)
-            now = self._clock.monotonic()
-            if answer is None:
-                usage = self._processes.usage(launched.ref)
-                quiet = watchdog.missed(quiet, usage.cpu_s if usage else 0.0, now)
+            now, after = self._clock.monotonic(), self._processes.usage(launched.ref)
+            if answer is not None:
+                quiet = None
+            elif before and after:  # else it has ended, and the other watcher tells
+                quiet = watchdog.missed(quiet, asked, before.cpu_s)
                 patience = watchdog.patience_s(loading=not serving and not launched.found)
-                if usage and watchdog.hung(quiet, patience, now):
+                if watchdog.hung(quiet, patience, now, after.cpu_s):
                     reason = f"the engine has not answered for {now - quiet.since:.0f} s and does nothing"
                     return self._events.put_nowait(lifecycle.Hung(reason))
-            else:
-                quiet = None
             if isinstance(answer, Answering):
                 self._events.put_nowait(lifecycle.Answered(answer.slots, answer.context_window))
             wrong_since = (wrong_since or now) if isinstance(answer, Wrong) else None

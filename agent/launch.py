@@ -104,7 +104,9 @@ class Launcher:
         except OSError as error:
             self.records.remove(spec.id)
             raise NoLaunch(f"{command.argv[0]} cannot be started: {error.strerror}", hopeless=False) from None
-        log.info("started %s for %s as process %d on port %d", driver.name, spec.model.id, ref.pid, record.port)
+        log.info(
+            "started %s for %s as process %d on port %d", driver.name, spec.model.id, ref.pid, record.port
+        )
         return Launched(ref, driver, _endpoint(record), log_file, log_from)
 
     def adopt(self, record: Record, ref: ProcessRef) -> Launched | None:

@@ -59,7 +59,13 @@ class LeaderClient:
         return await self._request("GET", f"/desired?{query}", key, DesiredState, timeout_s=timeout_s)
 
     async def _request(
-        self, method: str, path: str, key: str, kind: type[T], message: object = None, timeout_s: float = TIMEOUT_S
+        self,
+        method: str,
+        path: str,
+        key: str,
+        kind: type[T],
+        message: object = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> T:
         headers = {"accept": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         body = b"" if message is None else msgspec.json.encode(message)
@@ -90,5 +96,3 @@ def _message(body: bytes) -> str:
     except msgspec.DecodeError:
         return "(nothing that can be read)"
     return f"{error.message} ({error.hint})" if error.hint else error.message
-
-

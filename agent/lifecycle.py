@@ -112,11 +112,11 @@ def step(state: State, event: Event, now: float) -> tuple[State, Effect | None]:
     match state, event:
         case Starting(failures), Answered(slots, context_window):
             return Serving(failures, now, slots, context_window), None
-        case (Starting() | Serving()), Ended(reason, hopeless):
+        case ((Starting() | Serving()), Ended(reason, hopeless)):
             return _failed(state, reason, hopeless, now), None
-        case (Starting() | Serving()), Hung(reason):
+        case ((Starting() | Serving()), Hung(reason)):
             return Stopping(_failed(state, reason, False, now)), "stop"
-        case (Starting() | Serving()), Halt():
+        case ((Starting() | Serving()), Halt()):
             return Stopping(Gone()), "stop"
         case Stopping(), Halt():
             return Stopping(Gone()), None
@@ -124,7 +124,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, Effect | None]:
             return then, None
         case Waiting(failures, _, until), Due() if now >= until:
             return Starting(failures), "start"
-        case (Waiting() | Broken()), Halt():
+        case ((Waiting() | Broken()), Halt()):
             return Gone(), None
         case _:
             return state, None

@@ -17,12 +17,14 @@ import psutil
 from agent.hardware import KINDS
 from flockpy.config import Config
 from flockpy.engines.base import EngineDriver, Machine
+from flockpy.engines.fake import FakeDriver
 from flockpy.engines.llamacpp import PROGRAM
 from flockpy.node import Device, EngineInfo, Hardware, NodeInfo
 
 TOOL_S = 10.0
 _PACKAGES = ("xllamacpp",)
-_BUILD = re.compile(r"version: .*?\b(?:build )?(\d+)\b(?=[, (])")
+_BUILDS = (re.compile(r"\bbuild (\d+)"), re.compile(r"version: b?(\d+) \("))
+"""How builds of llama.cpp tell their number, newest first."""
 
 Run = Callable[[Sequence[str]], Awaitable[str]]
 """Run a tool and answer what it prints, "" when it is not there, fails or takes too long."""
@@ -90,7 +92,9 @@ async def probe(config: Config, drivers: Sequence[EngineDriver], run: Run = run_
 
 
 def node_info(probed: Probed) -> NodeInfo:
-    return NodeInfo(socket.gethostname(), package_version("flockpy") or "dev", probed.hardware, probed.engines)
+    """What the leader is told; the fake engine is nobody's business."""
+    engines = tuple(engine for engine in probed.engines if engine.name != FakeDriver.name)
+    return NodeInfo(socket.gethostname(), package_version("flockpy") or "dev", probed.hardware, engines)
 
 
 def package_version(name: str) -> str:
@@ -103,8 +107,7 @@ def package_version(name: str) -> str:
 
 def build_number(output: str) -> str:
     """llama.cpp's build number in the answer to ``--version``, in any of its forms; "" when there is none."""
-    match = _BUILD.search(output)
-    return match.group(1) if match else ""
+    return next((match.group(1) for form in _BUILDS if (match := form.search(output))), "")
 
 
 def physical_cores() -> int:

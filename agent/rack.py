@@ -29,6 +29,7 @@ class Rack:
         self._desired: DesiredState | None = None
         self._instances: dict[str, Instance] = {}
         self._tasks: asyncio.TaskGroup
+        self._running = False
         self._stop = asyncio.Event()
 
     def reports(self) -> tuple[PlacementReport, ...]:
@@ -47,6 +48,7 @@ class Rack:
         """Find the engines of an earlier agent again, then own all of them. Cancelling this leaves them running."""
         async with asyncio.TaskGroup() as self._tasks:
             self._recover()
+            self._running = True
             self._reconcile()
             await self._stop.wait()
             for instance in self._instances.values():
@@ -73,7 +75,7 @@ class Rack:
                 self._tasks.create_task(end(launcher.processes, stray, STRAY_GRACE_S))
 
     def _reconcile(self) -> None:
-        if self._stop.is_set():
+        if not self._running or self._stop.is_set():
             return
         present = {key: Present(it.spec, it.leaving) for key, it in self._instances.items()}
         for action in plan(self._desired, present):

@@ -121,7 +121,7 @@ class Sync:
         """Become known with the join token of the file. Raises LeaderAway and StartError."""
         token = identity.read_token(self._token_file)
         if not token:
-            return self._not_accepted(f"there is no join token in {self._token_file}")
+            return self._not_accepted(f"no join token is in {self._token_file or '--token-file'}")
         try:
             registered = await self._leader.register(Register(token, PROTOCOL, self._info(), node_id))
         except NotKnown as error:

@@ -16,17 +16,20 @@ IDLE_CPU_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The silence so far: when it began, the CPU seconds used by then, the questions left unanswered."""
+    """The silence so far: when its first question was asked, the CPU seconds used by then, how many were."""
 
     since: float
     cpu_s: float
     missed: int = 0
 
 
-def missed(quiet: Quiet | None, cpu_s: float, now: float) -> Quiet:
-    """The silence after one more unanswered question; work done by the process begins it anew."""
+def missed(quiet: Quiet | None, asked: float, cpu_s: float) -> Quiet:
+    """The silence with one more unanswered question, asked at `asked` when the process had used `cpu_s`.
+
+    Work done by the process begins it anew.
+    """
     if quiet is None or cpu_s - quiet.cpu_s >= IDLE_CPU_S:
-        return Quiet(now, cpu_s, 1)
+        return Quiet(asked, cpu_s, 1)
     return Quiet(quiet.since, quiet.cpu_s, quiet.missed + 1)
 
 
@@ -35,5 +38,7 @@ def patience_s(*, loading: bool) -> float:
     return LOADING_SILENCE_S if loading else SERVING_SILENCE_S
 
 
-def hung(quiet: Quiet, silence_s: float, now: float) -> bool:
-    return quiet.missed >= MISSED and now - quiet.since >= silence_s
+def hung(quiet: Quiet, silence_s: float, now: float, cpu_s: float) -> bool:
+    """Whether that is enough, when the process has used `cpu_s` by `now`."""
+    idle = cpu_s - quiet.cpu_s < IDLE_CPU_S
+    return idle and quiet.missed >= MISSED and now - quiet.since >= silence_s

@@ -14,4 +14,6 @@ def read(output: str) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-NVIDIA = Kind("nvidia", ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"), read)
+NVIDIA = Kind(
+    "nvidia", ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"), read
+)

@@ -85,6 +85,8 @@ class Answering:
     context_window: int
     model: str = ""
     """The engine's own name for the model."""
+    tools: bool = False
+    """Its chat template knows of tools."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 import msgspec
@@ -53,10 +52,13 @@ def serve(settings: HostSettings) -> None:
         params.pooling_type = getattr(x.llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}")
     server = x.Server(params)
     # Only now: a handler would not run while the constructor loads, and SIGTERM's default ends that at once.
-    finished = threading.Event()
+    # By a pipe: a signal may reach any of the engine's threads, and only a written byte is sure to wake this one.
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: finished.set())
-    finished.wait()
+        signal.signal(number, lambda _number, _frame: None)
+    os.read(woken, 1)
     del server  # closes the listener and joins its threads
 
 

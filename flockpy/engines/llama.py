@@ -1,6 +1,7 @@
 """What every server of the llama.cpp family has in common: its habits, its answers, its limits. Pure."""
 
 import re
+from pathlib import PurePath
 
 import msgspec
 
@@ -42,6 +43,8 @@ class _Props(msgspec.Struct, frozen=True):
     default_generation_settings: _Generation
     total_slots: int
     model_alias: str = ""
+    model_path: str = ""
+    chat_template: str = ""
 
 
 def readiness(status: int, body: bytes) -> Readiness:
@@ -56,7 +59,12 @@ def readiness(status: int, body: bytes) -> Readiness:
         props = msgspec.json.decode(body, type=_Props)
     except msgspec.DecodeError as error:
         return Wrong(f"{READY_PATH} answered something else than a llama.cpp server would: {error}")
-    return Answering(max(1, props.total_slots), props.default_generation_settings.n_ctx, props.model_alias)
+    return Answering(
+        slots=max(1, props.total_slots),
+        context_window=props.default_generation_settings.n_ctx,
+        model=props.model_alias or PurePath(props.model_path).stem,
+        tools="tools" in props.chat_template,
+    )
 
 
 def load(body: bytes) -> Load | None:

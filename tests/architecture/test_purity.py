@@ -10,6 +10,13 @@ from tests.architecture.project import imports, product_modules, tree
 
 PURE = frozenset(
     {
+        "agent.hardware",
+        "agent.hardware.apple",
+        "agent.hardware.base",
+        "agent.hardware.nvidia",
+        "agent.lifecycle",
+        "agent.plan",
+        "agent.watchdog",
         "controlplane.cluster.apply",
         "controlplane.cluster.durable",
         "controlplane.cluster.events",

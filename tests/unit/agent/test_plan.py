@@ -1,0 +1,91 @@
+"""What should be, what is, what to do."""
+
+import msgspec
+import pytest
+
+from agent.plan import Action, Present, Start, Stop, choose_driver, plan, supersedes
+from flockpy.engines import DRIVERS
+from flockpy.node import EngineInfo
+from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+from flockpy.wire import DesiredState
+
+A = PlacementSpec("p_a", ModelSpec("a", "a.gguf", 1, 4096))
+B = PlacementSpec("p_b", ModelSpec("b", "b.gguf", 1, 4096))
+A_CHANGED = msgspec.structs.replace(A, options=EngineOptions(slots=7))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "actions"),
+    [
+        ((), {}, []),
+        ((A, B), {}, [Start(A), Start(B)]),
+        ((A, B), {"p_a": Present(A)}, [Start(B)]),
+        ((A,), {"p_a": Present(A)}, []),
+        ((), {"p_a": Present(A)}, [Stop("p_a", "the leader does not want it any more")]),
+        ((), {"p_a": Present(A, leaving=True)}, []),
+        ((A,), {"p_a": Present(A, leaving=True)}, []),
+        ((A_CHANGED,), {"p_a": Present(A)}, [Stop("p_a", "its specification has changed")]),
+        ((A_CHANGED,), {}, [Start(A_CHANGED)]),
+        ((B,), {"p_a": Present(A)}, [Stop("p_a", "the leader does not want it any more"), Start(B)]),
+    ],
+)
+def test_the_plan(wanted: tuple[PlacementSpec, ...], present: dict[str, Present], actions: list[Action]):
+    assert plan(DesiredState("e", 1, wanted), present) == actions
+
+
+def test_without_a_word_from_a_leader_all_stays():
+    assert plan(None, {"p_a": Present(A)}) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "known", "news"),
+    [
+        (DesiredState("e", 0), None, True),
+        (DesiredState("e", 2), DesiredState("e", 1), True),
+        (DesiredState("e", 1), DesiredState("e", 1), False),
+        (DesiredState("e", 1), DesiredState("e", 2), False),
+        (DesiredState("f", 0), DesiredState("e", 9), True),
+    ],
+)
+def test_orders_that_were_overtaken_are_dropped(new: DesiredState, known: DesiredState | None, news: bool):
+    assert supersedes(new, known) == news
+
+
+DRIVER_LIST = tuple(DRIVERS.values())
+BOTH = {name: EngineInfo(name, True) for name in ("llamacpp", "embedded")}
+EMBEDDED = {
+    "embedded": EngineInfo("embedded", True),
+    "llamacpp": EngineInfo("llamacpp", False, reason="not there"),
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "preferred", "infos", "chosen"),
+    [
+        ("", "", BOTH, "llamacpp"),
+        ("", "", EMBEDDED, "embedded"),
+        ("", "embedded", BOTH, "embedded"),
+        ("", "llamacpp", EMBEDDED, "embedded"),
+        ("embedded", "llamacpp", BOTH, "embedded"),
+    ],
+)
+def test_the_engine_that_is_chosen(engine: str, preferred: str, infos: dict[str, EngineInfo], chosen: str):
+    driver = choose_driver(msgspec.structs.replace(A, engine=engine), preferred, DRIVER_LIST, infos)
+    assert not isinstance(driver, str)
+    assert driver.name == chosen
+
+
+@pytest.mark.parametrize(
+    ("engine", "path", "reason"),
+    [
+        ("llamacpp", "a.gguf", "no engine of this machine can serve it (llamacpp: not there)"),
+        ("vllm", "a.gguf", "this machine has no engine called 'vllm'"),
+        ("embedded", "a.safetensors", "a.safetensors is not a .gguf file"),
+    ],
+)
+def test_why_no_engine_is_chosen(engine: str, path: str, reason: str):
+    model = msgspec.structs.replace(A.model, path=path)
+    spec = msgspec.structs.replace(A, engine=engine, model=model)
+    why = choose_driver(spec, "", DRIVER_LIST, EMBEDDED)
+    assert isinstance(why, str)
+    assert reason in why
