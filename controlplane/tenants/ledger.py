@@ -62,10 +62,13 @@ class Ledger:
     """
 
     def __init__(self, database: Database, journal: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Raises OSError when the directory `journal` cannot be made or read."""
+        """Raises StartError when the directory `journal` cannot be made or read."""
         self._database = database
         self._open: dict[str, bytes] = {}
-        self._journal = Journal(journal, lambda: b"".join(self._open.values()), segment_bytes)
+        try:
+            self._journal = Journal(journal, lambda: b"".join(self._open.values()), segment_bytes)
+        except OSError as error:
+            raise StartError(f"The usage journal {journal} cannot be used: {error}") from error
         self._buffer: list[_Waiting] = []
         self._waiting: deque[_Waiting] = deque()
         self._flush_due = False

@@ -185,6 +185,12 @@ async def test_a_journal_of_another_version_is_a_start_error(database: Database,
         await make(database, tmp_path).recover()
 
 
+async def test_a_file_in_the_place_of_the_journal_is_a_start_error(database: Database, tmp_path: Path):
+    (tmp_path / "journal").touch()
+    with pytest.raises(StartError, match="cannot be used"):
+        make(database, tmp_path)
+
+
 def no_space(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
