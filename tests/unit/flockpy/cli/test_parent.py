@@ -17,37 +17,8 @@ import pytest
 
 from flockpy.cli.parent import Plan
 from flockpy.lockfile import Held, holder
-from flockpy.paths import DataDir, package_root
-
-LEADER = """
-import http.server, os, pathlib, signal, sys, threading
-data = pathlib.Path(os.environ["FLOCK_DATA_DIR"])
-if (data / "refuse").exists():
-    sys.stderr.write("the leader refuses\\n"); sys.exit(3)
-with (data / "leader.pids").open("a") as file: file.write(f"{os.getpid()}\\n")
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/readyz" else 404); self.end_headers()
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
-(data / "admin.key").write_text("sk-orc-the-admin-key")
-def stop(*_):
-    with (data / "stops").open("a") as file: file.write("leader\\n")
-    if not (data / "stubborn").exists(): os._exit(0)
-signal.signal(signal.SIGTERM, stop)
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-server.serve_forever()
-"""
-AGENT = """
-import os, pathlib, signal, sys
-data = pathlib.Path(os.environ["FLOCK_DATA_DIR"])
-with (data / "agent.pids").open("a") as file: file.write(f"{os.getpid()} {' '.join(sys.argv[1:])}\\n")
-def stop(*_):
-    with (data / "stops").open("a") as file: file.write("agent\\n")
-    os._exit(0)
-signal.signal(signal.SIGTERM, stop)
-sys.stdin.read()
-"""
+from flockpy.paths import DataDir
+from tests.unit.flockpy.cli.stub_household import environment
 
 
 class Running:
@@ -83,24 +54,13 @@ class Running:
 
 @asynccontextmanager
 async def running(data: Path, port: int, grace: float = 10) -> AsyncIterator[Running]:
-    stubs = data / "stubs"
-    for name, code in (("controlplane", LEADER), ("agent", AGENT)):
-        (stubs / name).mkdir(parents=True, exist_ok=True)
-        (stubs / name / "__init__.py").touch()
-        (stubs / name / "__main__.py").write_text(code)
     (data / "run").mkdir(exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     plan = Plan(str(data), url, url, grace, reachable=False)
     text = json.dumps({name: getattr(plan, name) for name in Plan.__slots__})
-    environ = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{stubs}{os.pathsep}{package_root()}",
-        "FLOCK_DATA_DIR": str(data),
-        "PORT": str(port),
-    }
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "flockpy.cli.parent", text],
-        env=environ,
+        env=environment(data, port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

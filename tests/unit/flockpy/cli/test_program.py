@@ -1,17 +1,15 @@
 """The program as a process: quick answers, completion, colour."""
 
 import os
-import pty
-import select
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from flockpy.version import VERSION
 from tests.unit.flockpy.cli.stub_leader import stub_leader
+from tests.unit.flockpy.cli.terminal import on_a_terminal
 
 
 def flockpy(*words: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -61,29 +59,6 @@ def test_completion_is_printed_for_each_shell(tmp_path: Path, shell: str):
 def test_completion_knows_the_commands(tmp_path: Path):
     words = {"_FLOCKPY_COMPLETE": "complete_bash", "COMP_WORDS": "flockpy model ", "COMP_CWORD": "2"}
     assert set(flockpy(home=tmp_path, **words).stdout.split()) >= {"ls", "add", "info", "remove", "scan"}
-
-
-def on_a_terminal(home: Path, *words: str, typed: Sequence[tuple[str, str]] = (), **environ: str) -> str:
-    """What a person sees; `typed` pairs what they wait for with the keys they press then."""
-    main, side = pty.openpty()
-    to_press = list(typed)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm", **environ}
-    command = [sys.executable, "-m", "flockpy.cli.main", *words]
-    with subprocess.Popen(command, env=environment, stdin=side, stdout=side, stderr=side) as process:
-        os.close(side)
-        seen = b""
-        try:
-            while select.select([main], [], [], 20)[0] and (chunk := os.read(main, 4096)):
-                seen += chunk
-                if b"\x1b[6n" in chunk:
-                    os.write(main, b"\x1b[1;1R")  # a terminal tells where its cursor is when asked
-                while to_press and to_press[0][0] in seen.decode():
-                    os.write(main, to_press.pop(0)[1].encode())
-        except OSError:
-            pass  # the other side is closed
-        process.kill()
-    os.close(main)
-    return seen.decode()
 
 
 def test_an_id_that_was_not_given_is_picked_by_a_few_letters_of_it(tmp_path: Path):
