@@ -1,14 +1,11 @@
 """The checks of ``flockpy doctor``. Each answers findings; none changes anything."""
 
 import os
-import platform
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +14,6 @@ from flockpy.cli.client import Api, ApiError, admin_key, local_url
 from flockpy.cli.up import see_that_port_is_free
 from flockpy.config import split_listen
 from flockpy.engines import DRIVERS
-from flockpy.engines.base import Machine
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
 from flockpy.settings import Settings
@@ -39,36 +35,33 @@ class Finding:
     mend: str = ""
 
 
-def hardware(settings: Settings) -> Iterator[Finding]:
+def machine(settings: Settings) -> Iterator[Finding]:
+    """Hardware and engines, seen with the agent's own eyes."""
+    import asyncio
+
     import psutil
 
+    from agent.probe import probe
+
+    seen = asyncio.run(probe(settings.config, [driver for driver in DRIVERS.values() if driver.name != FAKE]))
     memory = psutil.virtual_memory()
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    words = f"{platform.system()} {platform.machine()}, {cores} cores, {bytes_text(memory.total)} memory"
+    words = f"{seen.hardware.cpu}, {seen.hardware.physical_cores} cores, {bytes_text(memory.total)} memory"
     yield Finding("hardware", "ok", f"{words}, {bytes_text(memory.available)} of it free")
+    for device in seen.hardware.devices:
+        if device.kind != "cpu":
+            yield Finding("hardware", "ok", f"{device.name}, {bytes_text(device.memory_bytes)} memory")
     if memory.available < 2**30:
-        yield Finding(
-            "hardware", "note", "less than 1 GiB of memory is free", "end other programs, or unload a model"
-        )
-    if shutil.which("nvidia-smi"):
-        yield Finding("hardware", "ok", "an NVIDIA driver is installed")
-
-
-def processor(settings: Settings) -> Iterator[Finding]:
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return
-    flags = _cpu_flags()
-    if flags is None:
-        return
-    if "avx2" in flags:
-        yield Finding("processor", "ok", "has AVX2")
-    else:
-        yield Finding(
-            "processor",
-            "problem",
-            "has no AVX2, which the embedded engine needs",
-            "install a llama-server built for this processor: https://github.com/ggml-org/llama.cpp",
-        )
+        mend = "end other programs, or unload a model: flockpy model unload"
+        yield Finding("hardware", "note", "less than 1 GiB of memory is free", mend)
+    flags = seen.machine.cpu_flags
+    if flags and seen.machine.arch in ("x86_64", "AMD64"):
+        yield _avx2("avx2" in flags)
+    for engine in seen.engines:
+        what, _, mend = engine.reason.partition(": ")
+        message = f"{engine.name} {engine.version}".rstrip() if engine.available else f"{engine.name}: {what}"
+        yield Finding("engines", "ok" if engine.available else "note", message, mend)
+    if not any(engine.available for engine in seen.engines):
+        yield Finding("engines", "problem", "no engine can run here", "pip install xllamacpp")
 
 
 def data_directory(settings: Settings) -> Iterator[Finding]:
@@ -149,25 +142,8 @@ def nodes(settings: Settings) -> Iterator[Finding]:
             yield Finding("nodes", "problem", f"{name} is {node['state']}", f"flockpy logs {node['id']}")
 
 
-def engines(settings: Settings) -> Iterator[Finding]:
-    machine = _machine(settings)
-    usable = False
-    for name, driver in DRIVERS.items():
-        if name == FAKE:
-            continue
-        found = driver.availability(machine)
-        what, _, mend = found.reason.partition(": ")
-        usable = usable or found.available
-        message = f"{name} {found.version}".rstrip() if found.available else f"{name}: {what}"
-        yield Finding("engines", "ok" if found.available else "note", message, mend)
-    if not usable:
-        yield Finding("engines", "problem", "no engine can run here", "pip install xllamacpp")
-
-
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    hardware,
-    processor,
-    engines,
+    machine,
     data_directory,
     disk,
     clock,
@@ -176,22 +152,11 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
 )
 
 
-def _machine(settings: Settings) -> Machine:
-    program = settings.config.engine.llamacpp_path or "llama-server"
-    found = shutil.which(program)
-    try:
-        versions = {"xllamacpp": metadata.version("xllamacpp")}
-    except metadata.PackageNotFoundError:
-        versions: dict[str, str] = {}
-    return Machine(
-        os=platform.system(),
-        arch=platform.machine(),
-        physical_cores=1,
-        python=sys.executable,
-        cpu_flags=frozenset(_cpu_flags() or ()),
-        programs={"llama-server": found} if found else {},
-        versions=versions,
-    )
+def _avx2(there: bool) -> Finding:
+    if there:
+        return Finding("processor", "ok", "has AVX2")
+    mend = "install llama.cpp and put llama-server on PATH"
+    return Finding("processor", "note", "has no AVX2, which the embedded engine needs", mend)
 
 
 def _private(path: Path) -> list[Finding]:
@@ -203,11 +168,3 @@ def _private(path: Path) -> list[Finding]:
         return []
     wanted = "700" if path.is_dir() else "600"
     return [Finding("data", "problem", f"others may read {path} (mode {mode:o})", f"chmod {wanted} {path}")]
-
-
-def _cpu_flags() -> set[str] | None:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return None
-    return next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), None)
