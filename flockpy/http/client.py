@@ -142,6 +142,7 @@ class Exchange:
         self._error: ExchangeBroken | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._last = self._loop.time()
+        self._told = 0.0  # when silence was last reported
         self._reused = False
         self._heard = False
 
@@ -227,7 +228,8 @@ class Exchange:
         quiet = now - self._last
         if quiet >= self._client.idle_s:
             self._drop(f"the peer was silent for {quiet:.0f} s")
-        elif quiet >= self._client.silence_s:
+        elif now - max(self._last, self._told) >= self._client.silence_s:
+            self._told = now
             self._wake(silent=True)
 
     def _drop(self, message: str) -> None:
@@ -314,7 +316,7 @@ class Client:
                 f"no connection to {origin.host}:{origin.port} within {self.connect_s} s"
             ) from None
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = "refused" if isinstance(error, ConnectionRefusedError) else error.strerror or error
             raise ConnectError(f"no connection to {origin.host}:{origin.port}: {reason}") from error
         except UnicodeError:
             raise ConnectError(f"no connection to {origin.host!r}: that is no host's name") from None
@@ -359,7 +361,7 @@ class Client:
     # One timer looks after all silences and idle connections: a timer for each exchange costs more than its answer.
     def _keep_sweeping(self) -> None:
         if self._sweeper is None and (self._idle or self._waiting):
-            every = min(self.silence_s / 4, POOLED_S / 4)
+            every = min(self.silence_s, self.idle_s, POOLED_S) / 4
             self._sweeper = asyncio.get_running_loop().call_later(every, self._sweep)
 
     def _sweep(self) -> None:

@@ -73,14 +73,14 @@ class Peer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.origin = Origin("127.0.0.1", self._listener.getsockname()[1])
-        self._conversations: list[Conversation] = []
+        self.conversations: list[Conversation] = []
 
     async def accept(self) -> Conversation:
         async with asyncio.timeout(WITHIN_S):
             sock, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conversation = Conversation(sock)
-        self._conversations.append(conversation)
+        self.conversations.append(conversation)
         return conversation
 
     async def is_alone(self) -> bool:
@@ -95,7 +95,7 @@ class Peer:
 
     def close(self) -> None:
         self._listener.close()
-        for conversation in self._conversations:
+        for conversation in self.conversations:
             conversation.close()
 
 

@@ -11,7 +11,7 @@ from flockpy.http.client import MAX_HEAD
 from tests.unit.flockpy.http.answers import BY_NAME, CHUNKED, FIXED, INTERIM, Answer, answers, split
 from tests.unit.flockpy.http.peer import BODY, OK, REQUEST, Conversation, Peer, rest, turns, whole
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(20)
 WHOLE_ANSWERS = pytest.mark.parametrize("answer", BY_NAME.values(), ids=BY_NAME)
 
 
