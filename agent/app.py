@@ -42,7 +42,10 @@ async def run(settings: Settings, options: Options) -> None:
     """Be the agent of this machine until told to stop; no engine it started is left then. Raises StartError."""
     data = settings.data
     prepare_data_dir(data)
-    lock = acquire(data.run / "agent.lock")
+    try:
+        lock = acquire(data.run / "agent.lock")
+    except OSError as error:
+        raise StartError(f"{data.run / 'agent.lock'} cannot be written: {error.strerror}") from None
     if isinstance(lock, Held):
         raise StartError(f"an agent already runs on {data.root} (process {lock.pid})", hint="flockpy status")
     try:

@@ -202,12 +202,19 @@ class Instance:
         return Loading() if serving else driver.readiness(answer.status, answer.body)
 
 
+_LIKELY = {
+    signal.SIGKILL: " (as the system does when memory runs out)",
+    signal.SIGILL: " (this CPU lacks an instruction that the engine needs)",
+}
+
+
 def _how(code: int | None) -> str:
     if code is None:
         return "the engine ended"
     if code >= 0:
         return f"the engine exited with status {code}"
     try:
-        return f"the engine was ended by {signal.Signals(-code).name}"
+        number = signal.Signals(-code)
     except ValueError:
         return f"the engine was ended by signal {-code}"
+    return f"the engine was ended by {number.name}{_LIKELY.get(number, '')}"

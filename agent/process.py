@@ -85,7 +85,7 @@ class SystemProcesses:
 
     def spawn(self, launch: Launch, marks: Mapping[str, str], log_file: Path) -> ProcessRef:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-        env["PYTHONPATH"] = str(package_root())
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package_root()), env.get("PYTHONPATH"))))
         output = enginelog.open_for_append(log_file)
         try:
             child = subprocess.Popen(

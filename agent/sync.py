@@ -21,6 +21,7 @@ from flockpy.paths import DataDir
 from flockpy.wire import PROTOCOL, REPORT_INTERVAL_S, DesiredState, PlacementReport, Register, Report
 
 WAIT_S = 25.0
+PAUSE_S = 0.25
 BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 GOODBYE_S = 2.0
 
@@ -106,12 +107,15 @@ class Sync:
         try:
             if self._identity is None:
                 self._identity = await self._register("")
-            desired = await self._leader.heartbeat(self._identity.key, self._report())
+            try:
+                desired = await self._leader.heartbeat(self._identity.key, self._report())
+            except NotKnown as error:
+                self._accepted.clear()
+                log.warning("the leader does not know this node: %s", error)
+                self._identity = await self._register(self._identity.node_id)
+                desired = await self._leader.heartbeat(self._identity.key, self._report())
         except NotKnown as error:
-            self._accepted.clear()
-            log.warning("the leader does not know this node: %s", error)
-            self._identity = await self._register(self._identity.node_id if self._identity else "")
-            raise LeaderAway("registered anew") from None
+            raise LeaderAway(str(error)) from None
         except Refused as error:
             raise StartError(str(error)) from None
         self._accepted.set()
@@ -151,16 +155,21 @@ class Sync:
                 continue
             epoch, generation = (known.epoch, known.generation) if known else ("", -1)
             try:
-                self._take(await self._leader.desired(me.key, epoch, generation, WAIT_S))
+                orders = await self._leader.desired(me.key, epoch, generation, WAIT_S)
                 failures = 0
+                if not self._take(orders):
+                    await asyncio.sleep(PAUSE_S)  # a leader that does not wait must not be asked without end
             except (LeaderAway, NotKnown, Refused):  # the reports find out what is wrong
                 failures += 1
                 await self._back_off(failures)
 
-    def _take(self, desired: DesiredState) -> None:
-        if supersedes(desired, self._known):
-            self._known = desired
-            self._apply(desired)
+    def _take(self, desired: DesiredState) -> bool:
+        """Apply orders that are news; whether they were."""
+        if not supersedes(desired, self._known):
+            return False
+        self._known = desired
+        self._apply(desired)
+        return True
 
     def _report(self) -> Report:
         self._seq += 1

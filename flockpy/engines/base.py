@@ -63,7 +63,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A program to start. `env` is added to the environment and may hold the key; `argv` never does."""
+    """A program to start. `env` is added to the environment and may hold the key; `argv` never does.
+
+    Whoever starts it also puts flockpy's own packages on PYTHONPATH, for the engines that live in them.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]

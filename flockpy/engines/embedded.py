@@ -78,7 +78,7 @@ class EmbeddedDriver:
             pooling=llama.pooling(spec.model, meta),
         )
         return Launch(
-            argv=(machine.python, "-m", "flockpy.engines.embedded_host", spec.model.id),
+            argv=(machine.python, "-P", "-m", "flockpy.engines.embedded_host", spec.model.id),
             env={**llama.ENVIRONMENT, HOST_ENV: msgspec.json.encode(settings).decode()},
         )
 

@@ -92,11 +92,24 @@ async def test_a_model_is_served_and_unloaded_and_the_agent_leaves_nothing(
     assert await agent.terminate() == 0
 
 
+@pytest.mark.needs_program("llama-server")
+async def test_a_llama_server_that_is_here_is_used(leader: StubLeader, tmp_path: Path, checkout: Path):
+    with agent_process(tmp_path / "data", leader.url, checkout, "--local", FLOCK_ENGINE="llamacpp") as agent:
+        await leader.want(text_model())
+        report, status = await ready(leader)
+        assert (report.engine, status.slots, status.context_window) == ("llamacpp", 2, 4096)
+        assert (await answers(status)).startswith("Hello!")
+        (engine,) = agent.engines()
+        assert status.endpoint.key not in " ".join(engine.cmdline())
+        assert await agent.terminate() == 0
+        assert not alive(engine)
+
+
 async def test_an_engine_that_is_killed_comes_back(leader: StubLeader, agent: AgentProcess):
     await leader.want(text_model())
     before, _ = await ready(leader)
     os.kill(before.pid or 0, signal.SIGKILL)
-    assert (await failed(leader)).reason.startswith("the engine was ended by SIGKILL while serving")
+    assert (await failed(leader)).reason.startswith("the engine was ended by SIGKILL (")
     after, status = await ready(leader)
     assert after.pid != before.pid
     assert (await answers(status)).startswith("Hello!")

@@ -38,7 +38,7 @@ class FakeDriver:
     def command(
         self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
     ) -> Launch:
-        module = (machine.python, "-m", "flockpy.engines.fake")
+        module = (machine.python, "-P", "-m", "flockpy.engines.fake")
         argv = (*module, "--port", str(listen.port), "--alias", spec.model.id, "--script", spec.model.path)
         return Launch(argv, {KEY_ENV: listen.key})
 

@@ -29,6 +29,7 @@ class Leader:
         self.tokens = {"token-1"}
         self.keys: dict[str, str] = {}
         self.away = False
+        self.waits = True
         self.status: int | None = None
         self.desired = DesiredState("e1", 1)
         self.changed = asyncio.Event()
@@ -57,7 +58,7 @@ class Leader:
             self.reports.append((now, msgspec.json.decode(body, type=Report)))
             return encoded(self.desired)
         self.polls += 1
-        if f"epoch={self.desired.epoch}&generation={self.desired.generation}&" in path:
+        if self.waits and f"epoch={self.desired.epoch}&generation={self.desired.generation}&" in path:
             self.changed.clear()
             try:
                 async with asyncio.timeout(25):
@@ -152,6 +153,15 @@ def test_orders_arrive_at_once_and_are_taken_once(tmp_path: Path):
         await asyncio.sleep(60)
         assert len(agent.applied) == 2
         assert leader.polls < 8
+
+    play(tmp_path, test)
+
+
+def test_a_leader_that_does_not_wait_is_not_asked_without_end(tmp_path: Path):
+    async def test(agent: Agent, leader: Leader) -> None:
+        leader.waits = False
+        await asyncio.sleep(60)
+        assert leader.polls < 300
 
     play(tmp_path, test)
 

@@ -19,7 +19,7 @@ from flockpy.engines.base import Answering, EngineDriver, Listen, Load, Machine
 from flockpy.engines.embedded import EmbeddedDriver
 from flockpy.engines.llamacpp import LlamaCppDriver
 from flockpy.gguf import read_metadata
-from flockpy.paths import demo_model
+from flockpy.paths import demo_model, package_root
 from flockpy.placement import EngineOptions, PlacementSpec
 from tests.tiny_models import model_spec, tiny_model
 
@@ -31,6 +31,7 @@ MACHINE = Machine(
     programs={"llama-server": shutil.which("llama-server") or ""},
 )
 KEY = "engine-key"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(package_root())}
 ENGINES = [
     pytest.param(EmbeddedDriver(), id="embedded"),
     pytest.param(LlamaCppDriver(), id="llamacpp", marks=pytest.mark.needs_program("llama-server")),
@@ -46,7 +47,7 @@ async def running(
     launch = driver.command(PlacementSpec("p_1", model, options=settled), meta, Listen(port, KEY), MACHINE)
     with log.open("wb") as file:
         process = subprocess.Popen(
-            launch.argv, env={**os.environ, **launch.env}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            launch.argv, env={**ENVIRONMENT, **launch.env}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
@@ -152,7 +153,12 @@ async def test_the_embedded_host_says_why_it_cannot_load(tmp_path: Path):
     model = msgspec.structs.replace(model_spec(demo_model()), path=str(garbage))
     launch = EmbeddedDriver().command(PlacementSpec("p_1", model), None, Listen(0, KEY), MACHINE)
     done = subprocess.run(
-        launch.argv, env={**os.environ, **launch.env}, capture_output=True, text=True, timeout=30, check=False
+        launch.argv,
+        env={**ENVIRONMENT, **launch.env},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 1
     assert "error: " in done.stderr
