@@ -24,7 +24,7 @@ async def list_catalog(services: Needs, limit: Limit = 100, cursor: Cursor = Non
     configured = services.config.catalog_dir
     folders = [catalog_dir(), *([Path(configured)] if configured else [])]
     entries = await asyncio.to_thread(_entries, folders)
-    return page(entries, limit, cursor, lambda entry: str(entry["id"]))
+    return page(entries, limit, cursor, lambda entry: str(entry["id"]), lambda entry: entry)
 
 
 HANDLERS: list[HTTPRouteHandler] = [list_catalog]

@@ -16,6 +16,7 @@ from controlplane.api.routes import ADMIN, read
 from controlplane.api.services import Needs
 from controlplane.api.shapes import Page
 from controlplane.cluster import views
+from controlplane.cluster.store import Cluster
 from flockpy.errors import Conflict, NotFound, UnknownModel
 from flockpy.security import redact
 
@@ -60,7 +61,7 @@ async def logs(
     ]
     last = [line for tail in tails for line in await asyncio.to_thread(tail.last, lines)]
     if follow:
-        return ServerSentEvent(_follow(tails, last))
+        return ServerSentEvent(_follow(services.cluster, tails, last))
     return Response(Page(last))
 
 
@@ -107,9 +108,9 @@ class Tail:
         ]
 
 
-async def _follow(tails: list[Tail], last: list[LogLine]) -> AsyncGenerator[dict[str, str]]:
+async def _follow(cluster: Cluster, tails: list[Tail], last: list[LogLine]) -> AsyncGenerator[dict[str, str]]:
     silent = 0.0
-    while True:
+    while not cluster.closed:
         for line in last:
             yield {"data": msgspec.json.encode(line).decode()}
         silent = 0.0 if last else silent + LOOK_EVERY_S

@@ -86,8 +86,8 @@ async def list_models(
     services: Needs, limit: Limit = 100, cursor: Cursor = None
 ) -> shapes.Page[shapes.Model]:
     state = services.cluster.state
-    models = (shapes.model(state, model) for model in views.models(state).values())
-    return page(models, limit, cursor, lambda model: model.id)
+    models = views.models(state).values()
+    return page(models, limit, cursor, lambda model: model.id, lambda model: shapes.model(state, model))
 
 
 @read(f"{ADMIN}/models/{{model_id:str}}", "Show a model", may=(404,))

@@ -75,8 +75,8 @@ async def desired(
 @read(f"{ADMIN}/nodes", "List nodes", may=(404,))
 async def list_nodes(services: Needs, limit: Limit = 100, cursor: Cursor = None) -> shapes.Page[shapes.Node]:
     state = services.cluster.state
-    nodes = (shapes.node(state, node, services.clock) for node in state.nodes.values())
-    return page(nodes, limit, cursor, lambda node: node.id)
+    show = shapes.nodes(state, services.clock)
+    return page(state.nodes.values(), limit, cursor, lambda node: node.id, show)
 
 
 @read(f"{ADMIN}/nodes/{{node_id:str}}", "Show a node", may=(404,))

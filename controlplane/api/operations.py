@@ -14,8 +14,7 @@ from flockpy.errors import NotFound
 async def list_operations(
     services: Needs, limit: Limit = 100, cursor: Cursor = None
 ) -> shapes.Page[shapes.Operation]:
-    operations = (shapes.operation(operation) for operation in services.operations.list())
-    return page(operations, limit, cursor, lambda operation: operation.id)
+    return page(services.operations.list(), limit, cursor, lambda operation: operation.id, shapes.operation)
 
 
 @read(f"{ADMIN}/operations/{{operation_id:str}}", "Show an operation", may=(404,))

@@ -49,8 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
 @read(f"{ADMIN}/requests", "List requests on their way", may=(404,))
 async def list_requests(services: Needs, limit: Limit = 100, cursor: Cursor = None) -> Page[Request]:
-    requests = (_live(request) for request in services.requests.list())
-    return page(requests, limit, cursor, lambda request: request.request_id)
+    return page(services.requests.list(), limit, cursor, lambda request: request.request_id, _live)
 
 
 @read(f"{ADMIN}/requests/{{request_id:str}}", "Show a request and its routing receipt", may=(404,))

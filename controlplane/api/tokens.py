@@ -79,7 +79,7 @@ async def create_token(data: JSONBody[CreateToken], request: ApiRequest, service
 @read(f"{ADMIN}/tokens", "List keys and outstanding join tokens", may=(404,))
 async def list_tokens(services: Needs, limit: Limit = 100, cursor: Cursor = None) -> Page[Token]:
     tokens = [*map(_key, services.keyring.list()), *map(_join_token, services.join_tokens.list())]
-    return page(tokens, limit, cursor, lambda token: token.id)
+    return page(tokens, limit, cursor, lambda token: token.id, lambda token: token)
 
 
 @remove(f"{ADMIN}/tokens/{{token_id:str}}", "Revoke a key or a join token", action="token.revoke", may=(409,))

@@ -11,15 +11,25 @@ from typing import Protocol
 
 from controlplane.cluster.apply import apply
 from controlplane.cluster.durable import Changes, Durable, difference, durable, restore
-from controlplane.cluster.events import DemandRaised, Event
+from controlplane.cluster.events import (
+    DemandMet,
+    DemandRaised,
+    Event,
+    HealthChecked,
+    ModelRefused,
+    NodeReported,
+)
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.views import desired_of
 from flockpy.clock import Clock
-from flockpy.errors import NotFound
+from flockpy.errors import NotFound, Overloaded
 from flockpy.ids import Entropy
 from flockpy.wire import DesiredState
 
 Subscriber = Callable[[ClusterState], None]
+
+_OBSERVED = (NodeReported, HealthChecked, DemandRaised, DemandMet, ModelRefused)
+"""Events that change nothing lasting but, perhaps, a node's host name, which can wait for the next that does."""
 
 
 class ClusterRepo(Protocol):
@@ -43,6 +53,8 @@ class Cluster:
         self._state = state
         self._repo = repo
         self._kept = durable(state)
+        self._unsaved = False
+        self._closed = False
         self._writing = asyncio.Lock()
         self._subscribers: list[Subscriber] = []
         self._waiting: set[asyncio.Future[None]] = set()
@@ -67,6 +79,8 @@ class Cluster:
     def apply(self, event: Event) -> ClusterState:
         """Take note of `event` in memory; answers the new picture. `flush` puts the lasting part on disk."""
         before, self._state = self._state, apply(self._state, event)
+        if not isinstance(event, _OBSERVED):
+            self._unsaved = True
         if self._state.version != before.version:
             self._publish(before)
         return self._state
@@ -81,10 +95,17 @@ class Cluster:
     async def flush(self) -> None:
         """Return once the lasting part of the present picture is on disk; cheap when it is already."""
         async with self._writing:
+            if not self._unsaved:
+                return
+            self._unsaved = False
             kept = durable(self._state)
-            if changes := difference(self._kept, kept):
-                await self._repo.save(changes)
-                self._kept = kept
+            try:
+                if changes := difference(self._kept, kept):
+                    await self._repo.save(changes)
+            except BaseException:
+                self._unsaved = True
+                raise
+            self._kept = kept
 
     def raise_demand(self, model_id: str) -> None:
         """A request waits for this installed model; the scheduler will see to it."""
@@ -93,7 +114,7 @@ class Cluster:
     async def changed(self, after_version: int, within: float) -> ClusterState:
         """The first picture with a higher version, or the present one `within` seconds from now."""
         deadline = self.clock.monotonic() + within
-        while self._state.version <= after_version:
+        while self._state.version <= after_version and not self._closed:
             if not await _wait(self._waiting, deadline - self.clock.monotonic()):
                 break
         return self._state
@@ -108,14 +129,27 @@ class Cluster:
     async def wait_desired(self, node_id: str, epoch: str, generation: int, within: float) -> DesiredState:
         """`desired_for` as soon as it differs from what the node knows, or as it is `within` seconds on.
 
-        Raises NotFound when there is no such node, or no longer.
+        Raises NotFound when there is no such node, or no longer; Overloaded when the leader shuts down.
         """
         deadline = self.clock.monotonic() + within
         known = epoch, generation
         while (desired := self.desired_for(node_id)) and (desired.epoch, desired.generation) == known:
+            if self._closed:
+                raise Overloaded("The leader is shutting down.", retry_after=1)
             if not await _wait(self._waiting_of_node[node_id], deadline - self.clock.monotonic()):
                 break
         return desired
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """The leader shuts down: nobody waits any more. Nodes that ask for orders are told to come back."""
+        self._closed = True
+        _wake(self._waiting)
+        for waiting in self._waiting_of_node.values():
+            _wake(waiting)
 
     def _publish(self, before: ClusterState) -> None:
         for subscriber in tuple(self._subscribers):

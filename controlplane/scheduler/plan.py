@@ -8,6 +8,7 @@ models that only demand had placed make room, the one idle longest first. What c
 reason, so that those who wait are told.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -84,6 +85,9 @@ class _Planner:
         self._config = config
         self._now = now
         self._views = {view.id: view for view in views.placements(state)}
+        self._of_model: defaultdict[str, list[Desired]] = defaultdict(list)
+        for desired in state.desired.values():
+            self._of_model[desired.spec.model.id].append(desired)
         self._dropped: set[str] = set()
         self._refused: set[str] = set()
 
@@ -134,7 +138,7 @@ class _Planner:
         return None
 
     def _satisfy(self, model: InstalledModel) -> Iterator[Action]:
-        here = [d for d in self._state.desired.values() if d.spec.model.id == model.id]
+        here = self._of_model.get(model.id, [])
         staying = [d for d in here if d.retiring_since is None and self._stays(d)]
         demanded = model.id in self._state.demand
         if staying:

@@ -1,5 +1,7 @@
 """A whole admin surface on a real database, called without a network."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.model import AuditEntry
 from controlplane.tenants.usage import Usage
+from flockpy.clock import SystemClock
 from flockpy.config import Config
 from flockpy.paths import DataDir
 from flockpy.settings import Settings
@@ -98,9 +101,22 @@ def config() -> Config:
     return Config()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database on the newest schema, to be copied: making one takes longer than most tests here."""
+    data = DataDir(tmp_path_factory.mktemp("empty"))
+
+    async def make() -> None:
+        await (await open_database(data.database, data.backups, SystemClock())).close()
+
+    asyncio.run(make())
+    return data.database
+
+
 @pytest.fixture
-async def world(tmp_path: Path, config: Config) -> AsyncIterator[World]:
+async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIterator[World]:
     clock, entropy, data = LoopClock(), counting_entropy(), DataDir(tmp_path)
+    shutil.copy(empty_database, data.database)
     database = await open_database(data.database, data.backups, clock)
     keyring = Keyring(database, clock, entropy)
     await keyring.load()

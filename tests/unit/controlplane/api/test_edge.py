@@ -1,12 +1,13 @@
 """What every call has in common: who may make it, and how it fails."""
 
+import asyncio
 import dataclasses
+from typing import Any
 
 import pytest
 
-from controlplane.cluster.events import NodeDrained
-from controlplane.cluster.operations import Operations
-from flockpy.config import Auth, Config
+from controlplane.api.app import build_api
+from flockpy.config import Auth, Config, Limits
 from tests.unit.controlplane.api.conftest import World, a_client, with_config
 
 OPEN = Config(auth=Auth(require_keys=False))
@@ -162,8 +163,6 @@ async def test_what_goes_wrong_inside_stays_inside(world: World, caplog: pytest.
 
 
 async def test_every_route_that_changes_something_is_audited_or_says_that_it_is_not(world: World):
-    from controlplane.api.app import build_api
-
     app = build_api(world.services)
     unaudited = {
         route.path
@@ -175,8 +174,6 @@ async def test_every_route_that_changes_something_is_audited_or_says_that_it_is_
 
 
 async def test_every_route_of_the_admin_surface_needs_a_key(world: World):
-    from controlplane.api.app import build_api
-
     app = build_api(world.services)
     for route in app.routes:
         for method in route.methods - {"OPTIONS", "HEAD"} if hasattr(route, "methods") else ():
@@ -205,19 +202,43 @@ async def test_the_description_is_complete(world: World):
     assert description["paths"]["/admin/v1/models"]["get"]["security"]
 
 
-async def test_operations_are_forgotten_only_when_they_have_ended_and_many_came_since(world: World):
-    operations: Operations = world.services.operations
-    await world.join_as_leader()
-    from controlplane.cluster.events import DemandRaised, ModelInstalled
-    from controlplane.cluster.operations import KEPT
-    from tests.unit.controlplane.builders import model
+async def test_a_body_that_stops_arriving_ends_the_call(world: World):
+    impatient = with_config(world, Config(limits=Limits(body_read_seconds=0.05)))
+    app = build_api(impatient)
+    sent: list[dict[str, Any]] = []
 
-    cluster = world.services.cluster
-    cluster.apply(ModelInstalled(model()))
-    cluster.apply(DemandRaised("m"))
-    running = operations.start("load", "m")
-    for _ in range(KEPT + 10):
-        operations.done("add", "m")
-    assert operations.get(running.id) is not None
-    assert len(operations.list()) == KEPT + 1
-    cluster.apply(NodeDrained("n_none", 0.0))
+    async def receive() -> dict[str, Any]:
+        if receive_started.is_set():
+            await asyncio.sleep(3600)
+        receive_started.set()
+        return {"type": "http.request", "body": b'{"tok', "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    receive_started = asyncio.Event()
+    scope: Any = {
+        "type": "http", "method": "POST", "path": "/admin/v1/nodes/register", "headers": [], "query_string": b"",
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080), "scheme": "http", "http_version": "1.1",
+        "root_path": "", "raw_path": b"", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    await app(scope, receive, send)  # pyright: ignore[reportArgumentType]
+    assert sent[0]["status"] == 408
+    assert b"request_timeout" in sent[1]["body"]
+
+
+async def test_a_node_that_waits_for_orders_is_sent_away_when_the_leader_shuts_down(world: World):
+    await world.join_as_leader()
+    _, text = await world.services.keyring.create(
+        "node", "node", subject=next(iter(world.services.cluster.state.nodes))
+    )
+    state = world.services.cluster.state
+    query = {"epoch": state.epoch, "generation": 0, "wait_s": 50}
+    waiting = asyncio.create_task(
+        world.client.get("/admin/v1/nodes/desired", params=query, headers={"x-api-key": text})
+    )
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    world.services.cluster.close()
+    answer = await waiting
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

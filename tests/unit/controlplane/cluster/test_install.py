@@ -1,0 +1,67 @@
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controlplane.cluster import install
+from controlplane.cluster.events import ModelInstalled, NodeRegistered, PlacementWanted
+from controlplane.cluster.store import Cluster
+from flockpy import gguf
+from flockpy.errors import BadRequest, NotFound
+from flockpy.paths import demo_model
+from tests.unit.controlplane.builders import (
+    LoopClock,
+    MemoryMeta,
+    MemoryRepo,
+    counting_entropy,
+    desired,
+    info,
+    model,
+)
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A model in three files, of which only the sizes and names are true."""
+    paths = [tmp_path / f"big-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
+    for path in paths:
+        shutil.copy(demo_model(), path)
+    whole = gguf.read_metadata(demo_model())
+    monkeypatch.setattr(gguf, "read_metadata", lambda path: _in_parts(whole))
+    return paths
+
+
+def _in_parts(whole):
+    from dataclasses import replace
+
+    return replace(whole, parts=3)
+
+
+def test_a_model_in_parts_is_added_by_its_first_and_counts_them_all(parts: list[Path]):
+    file = install.examine(parts[0])
+    assert file.size_bytes == 3 * demo_model().stat().st_size
+    assert install.id_from(file.path) == "big"
+    with pytest.raises(BadRequest, match="00001-of-00003"):
+        install.examine(parts[1])
+    parts[2].unlink()
+    with pytest.raises(NotFound, match="Part 3 of 3"):
+        install.examine(parts[0])
+
+
+def test_a_scan_skips_what_is_hidden_and_later_parts(parts: list[Path], tmp_path: Path):
+    (tmp_path / ".cache").mkdir()
+    shutil.copy(demo_model(), tmp_path / ".cache" / "x.gguf")
+    assert [Path(file.path).name for file in install.scan(tmp_path)] == ["big-00001-of-00003.gguf"]
+
+
+async def test_the_demo_model_follows_the_program_to_its_new_place():
+    cluster = await Cluster.open(MemoryRepo(), LoopClock(), counting_entropy())
+    cluster.apply(NodeRegistered("n_1", "leader", 1.0, info()))
+    old = model(install.DEMO, path="/old/place/flock-demo.gguf", replicas=1)
+    cluster.apply(ModelInstalled(old))
+    cluster.apply(PlacementWanted(desired("p_1", install.DEMO)))
+    await install.ensure_demo_model(cluster, MemoryMeta())
+    moved = msgspec.structs.replace(old, path=str(demo_model()))
+    assert cluster.state.models[install.DEMO] == moved
+    assert dict(cluster.state.desired) == {}
