@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
 
 from controlplane.api.app import build_api
 from controlplane.api.live import LiveRequest
@@ -146,6 +148,31 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         yield World(services, client, admin, requests)
     await ledger.stop()
     await database.close()
+
+
+@pytest.fixture
+async def url(world: World, unused_tcp_port: int) -> AsyncIterator[str]:
+    """The same surface over a real connection."""
+    server = Server(
+        build_api(world.services),
+        address="127.0.0.1",
+        port=unused_tcp_port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    base = f"http://127.0.0.1:{unused_tcp_port}"
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while True:
+            try:
+                await client.get(f"{base}/healthz")
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)
+    yield base
+    server.stop()
+    await serving
 
 
 def a_client(services: Services, address: str = "127.0.0.1", base: str = "http://localhost:8080"):

@@ -4,38 +4,10 @@ import asyncio
 import json
 
 import httpx
-import pytest
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 
-from controlplane.api.app import build_api
 from controlplane.cluster.events import ModelInstalled
 from tests.unit.controlplane.api.conftest import World
 from tests.unit.controlplane.builders import model
-
-
-@pytest.fixture
-async def url(world: World, unused_tcp_port: int):
-    server = Server(
-        build_api(world.services),
-        address="127.0.0.1",
-        port=unused_tcp_port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        log_enabled=False,
-    )
-    serving = asyncio.create_task(server.serve())
-    base = f"http://127.0.0.1:{unused_tcp_port}"
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
-        while True:
-            try:
-                await client.get(f"{base}/healthz")
-                break
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
-    yield base
-    server.stop()
-    await serving
 
 
 async def test_the_last_lines_of_an_engines_log_are_shown_without_keys(world: World):
