@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,10 @@ async def test_a_name_nobody_has_is_a_connect_error(client: Client) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
-async def test_a_peer_that_does_not_accept_in_time_is_a_connect_error() -> None:
-    client = Client(connect_s=0.05)
+async def test_a_peer_that_does_not_accept_in_time_is_a_connect_error(
+    make_client: Callable[..., Client],
+) -> None:
+    client = make_client(connect_s=0.05)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         origin = Origin("127.0.0.1", listener.getsockname()[1])
@@ -46,19 +48,19 @@ async def test_a_peer_that_does_not_accept_in_time_is_a_connect_error() -> None:
             waiting.connect_ex((origin.host, origin.port))
         with pytest.raises(ConnectError, match=r"within 0\.05 s"):
             await client.start(origin, REQUEST, BODY)
-    await client.close()
 
 
-async def test_a_peer_that_does_not_shake_hands_in_time_is_a_connect_error(peer: Peer) -> None:
-    client = Client(connect_s=0.05)
+async def test_a_peer_that_does_not_shake_hands_in_time_is_a_connect_error(
+    make_client: Callable[..., Client], peer: Peer
+) -> None:
+    client = make_client(connect_s=0.05)
     origin = Origin(peer.origin.host, peer.origin.port, ssl.create_default_context())
     with pytest.raises(ConnectError, match=r"within 0\.05 s"):
         await client.start(origin, REQUEST, BODY)
     await (await peer.accept()).ended()
 
 
-async def test_a_cancelled_connect_leaves_nothing_behind(peer: Peer) -> None:
-    client = Client()
+async def test_a_cancelled_connect_leaves_nothing_behind(client: Client, peer: Peer) -> None:
     origin = Origin(peer.origin.host, peer.origin.port, ssl.create_default_context())
     starting = asyncio.create_task(client.start(origin, REQUEST, BODY))
     conversation = await peer.accept()
@@ -111,9 +113,11 @@ class TlsPeer:
         self.connections = 0
         self.ended = asyncio.Event()
         self.body = b"ok"
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             while True:
                 await reader.readuntil(b"\r\n\r\n")
@@ -123,7 +127,6 @@ class TlsPeer:
                     writer.write(self.body[at : at + 65536])
                     await writer.drain()
         self.ended.set()
-        writer.transport.abort()
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +167,9 @@ async def tls_peer(certificate: Path) -> AsyncIterator[TlsPeer]:
     peers.append(TlsPeer(server, trust))
     yield peers[0]
     server.close()
+    for writer in peers[0].writers:
+        writer.transport.abort()
+    await turns(10)
 
 
 async def test_an_exchange_over_tls_and_the_next_on_the_same_connection(

@@ -1,6 +1,7 @@
 """Connections that are used again: which, how long, and what happens when a peer has closed one meanwhile."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -307,8 +308,10 @@ async def test_an_exchange_aborted_during_its_second_connect_sends_nothing(
     assert await (await peer.accept()).request() == b""
 
 
-async def test_silence_on_a_used_connection_is_not_staleness(peer: Peer) -> None:
-    client = Client(silence_s=0.01, idle_s=0.05)
+async def test_silence_on_a_used_connection_is_not_staleness(
+    make_client: Callable[..., Client], peer: Peer
+) -> None:
+    client = make_client(silence_s=0.01, idle_s=0.05)
     conversation = await one(client, peer)
     exchange = await client.start(peer.origin, REQUEST, BODY)
     with pytest.raises(ExchangeBroken, match="silent"):
@@ -316,7 +319,6 @@ async def test_silence_on_a_used_connection_is_not_staleness(peer: Peer) -> None
             await exchange.head()
     await conversation.ended()
     assert await peer.is_alone()
-    await client.close()
 
 
 @pytest.mark.parametrize("second", [b"", b"HTTP/1.1 "], ids=["mute", "half"])

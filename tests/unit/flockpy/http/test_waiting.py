@@ -1,6 +1,7 @@
 """Waiting for a peer, giving up on it, and not being drowned by it."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -24,12 +25,9 @@ async def begun(client: Client, peer: Peer) -> tuple[Exchange, Conversation]:
 
 
 @pytest.fixture
-async def hasty():
+async def hasty(make_client: Callable[..., Client]) -> Client:
     """A client that finds 20 ms of silence long, and 200 ms too long."""
-    client = Client(silence_s=0.02, idle_s=0.2)
-    yield client
-    await client.close()
-    await turns()
+    return make_client(silence_s=0.02, idle_s=0.2)
 
 
 async def test_silence_before_the_head_is_told_and_then_ends_the_exchange(hasty: Client, peer: Peer) -> None:
@@ -96,14 +94,13 @@ async def test_bytes_that_are_no_body_are_not_silence(client: Client, peer: Peer
     exchange.abort()
 
 
-async def test_a_limit_shorter_than_the_silence_holds(peer: Peer) -> None:
-    client = Client(silence_s=5.0, idle_s=0.03)
+async def test_a_limit_shorter_than_the_silence_holds(make_client: Callable[..., Client], peer: Peer) -> None:
+    client = make_client(silence_s=5.0, idle_s=0.03)
     exchange, conversation = await begun(client, peer)
     async with asyncio.timeout(1):
         with pytest.raises(ExchangeBroken, match="silent"):
             await exchange.head()
     await conversation.ended()
-    await client.close()
 
 
 async def test_the_whole_body_is_waited_for_through_silence(hasty: Client, peer: Peer) -> None:
