@@ -120,7 +120,7 @@ class Dispatcher:
                 if left <= TICK_S and self._loop.time() >= deadline:
                     state = "all its slots are busy" if ready else "it is still loading"
                     raise Overloaded(f"no slot of model {model_id} in {longest:g} s: {state}", retry_after=10)
-                await job.reply.tick(self._loop.time())
+                job.reply.tick(self._loop.time())
         except BaseException:
             self._slots.abandon(waiter)
             raise

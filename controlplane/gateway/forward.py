@@ -87,7 +87,7 @@ class Forwarder:
 
     async def _head(self, job: Job, exchange: Exchange) -> Head:
         while isinstance(answer := await exchange.head(), Silent):
-            await job.reply.tick(self._loop.time())
+            job.reply.tick(self._loop.time())
         return answer
 
     async def _whole(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
@@ -100,29 +100,25 @@ class Forwarder:
         await job.reply.whole(200, b"application/json", answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
-        call = job.call
+        call, reply, loop = job.call, job.reply, self._loop
         replace = upstream.id_fix(call.surface.name, quirks)
         tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, replace=replace)
         call.events = lambda: tap.events
-        while True:
-            data = await exchange.read()
-            if isinstance(data, Silent):
-                await job.reply.tick(self._loop.time())
-                continue
-            if not data:
-                break
-            now = self._loop.time()
+
+        def pass_on(data: bytes) -> "asyncio.Future[None] | None":
+            now = loop.time()
             if call.first_byte is None:
                 call.first_byte, call.stage = now, "generating"
             out = tap.feed(data)
             if tap.done and call.record is None:
                 # Before the client can have seen the end: whoever got an answer has a record of it.
                 job.settle("failed" if tap.failed() else "ok", 200, tap.usage())
-            if out:
-                await job.reply.stream(out, now)
+            return reply.push(out, now) if out else None
+
+        await exchange.relay(pass_on, lambda: reply.tick(loop.time()))
         if not tap.done:
             raise EngineDied("the engine ended its answer half way", retry_after=1)
-        await job.reply.end_stream()
+        await reply.end_stream()
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,8 @@
 """The answer to one request as it goes out: headers once, keep-alives while an engine is silent, errors in shape."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from controlplane.gateway.call import Call
 from flockpy.errors import FlockError, NotFound, QuotaSpent, Unauthenticated
@@ -27,14 +28,21 @@ class Reply:
         self.started = False
         self._last = call.started
 
-    async def stream(self, data: bytes, now: float) -> None:
-        """Send a part of a stream, the headers before the first."""
-        await self._start()
+    def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
+        """Send a part of a stream, the headers before the first; answers what to wait for before the next.
+
+        Granian takes a message when `send` is called and answers a future only to a client that reads too slowly, so a
+        stream needs no task switch for each of its parts.
+        """
+        if not self.started:
+            self.started = True
+            head = {"type": "http.response.start", "status": 200, "headers": [*_STREAM, *self._headers()]}
+            self._send(head)
         self._last = now
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        sent = self._send({"type": "http.response.body", "body": data, "more_body": True})
+        return cast("asyncio.Future[None]", sent) if hasattr(sent, "add_done_callback") else None
 
     async def end_stream(self) -> None:
-        await self._start()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def whole(self, status: int, content_type: bytes, body: bytes) -> None:
@@ -44,11 +52,11 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def tick(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Called while there is nothing to say: keeps a stream's client from giving up."""
         call = self._call
         if call.stream and now - self._last >= (KEEP_ALIVE_S if self.started else GRACE_S):
-            await self.stream(call.surface.keep_alive(call.request_id, call.model, int(call.time)), now)
+            self.push(call.surface.keep_alive(call.request_id, call.model, int(call.time)), now)
 
     async def error(self, error: FlockError) -> None:
         """Tell the client what went wrong: with a status, or as the last event of a stream that has begun."""
@@ -62,12 +70,6 @@ class Reply:
         self.started = True
         await self._send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
-
-    async def _start(self) -> None:
-        if not self.started:
-            self.started = True
-            headers = [*_STREAM, *self._headers()]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         call = self._call

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
@@ -28,6 +29,8 @@ class _Connection(asyncio.Protocol):
         self.origin = origin
         self.transport: asyncio.Transport  # set by the event loop before anybody sees the connection
         self.exchange: Exchange | None = None
+        self._body: list[bytes] = []
+        self.on_body = self._body.append  # the parser calls C: a stream is many small pieces, and all come at once
         self.parser = httptools.HttpResponseParser(self)
         self.idle_since = 0.0
         self._headers: list[tuple[bytes, bytes]] = []
@@ -54,15 +57,19 @@ class _Connection(asyncio.Protocol):
             return
         exchange.touched()
         self._bodiless += len(data)
+        problem: Exception | None = None
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._complete:
-                self._break(f"the peer does not speak HTTP as it should: {error.__context__ or error}")
-                return
-            self._reusable = False
+            problem, self._reusable = error, False
+        if self._body:
+            self._bodiless = 0
+            exchange.received(self._body[0] if len(self._body) == 1 else b"".join(self._body))
+            self._body.clear()
         if self._complete:
             self._finish(exchange)
+        elif problem is not None:
+            self._break(f"the peer does not speak HTTP as it should: {problem.__context__ or problem}")
         elif self._bodiless > MAX_HEAD:
             self._break(f"the answer's headers exceed {MAX_HEAD} bytes")
         else:
@@ -95,11 +102,6 @@ class _Connection(asyncio.Protocol):
         if status >= 200 and self.exchange is not None:
             self.exchange.answer = Head(status, tuple(headers))
 
-    def on_body(self, body: bytes) -> None:
-        self._bodiless = 0
-        if self.exchange is not None:
-            self.exchange.received(body)
-
     def on_message_complete(self) -> None:
         if self.exchange is not None and self.exchange.answer is not None:  # an interim 1xx is not the answer
             self._complete = True
@@ -125,6 +127,10 @@ def _ends_with_connection(answer: Head) -> bool:
     return not answer.get(b"content-length") and not answer.get(b"transfer-encoding")
 
 
+Sink = Callable[[bytes], "asyncio.Future[None] | None"]
+"""Takes bytes; answers what to wait for before it takes more, None when it can at once."""
+
+
 class Exchange:
     """One request and its answer. Made by `Client.start`; used by one task."""
 
@@ -145,6 +151,9 @@ class Exchange:
         self._told = 0.0  # when silence was last reported
         self._reused = False
         self._heard = False
+        self._sink: Sink | None = None
+        self._on_silence: Callable[[], object] | None = None
+        self._hold: asyncio.Future[None] | None = None
 
     async def head(self) -> Head | Silent:
         """The answer's status and headers, or SILENT after `silence_s` without them.
@@ -176,6 +185,25 @@ class Exchange:
         self._buffered = 0
         self.resume()
         return data
+
+    async def relay(self, sink: Sink, on_silence: Callable[[], object]) -> None:
+        """Hand all body bytes to `sink` as they come, without a task switch for each; return at the clean end.
+
+        While a future that `sink` answered is not done, nothing more is handed over, and past `HIGH_WATER` nothing is
+        read. `on_silence` is called after each `silence_s` without a byte. Raises ExchangeBroken.
+        """
+        self._sink, self._on_silence = sink, on_silence
+        self._client.watch(self)
+        try:
+            self._hand_over()
+            while not self._ended or self._chunks or self._hold is not None:
+                if self._error is not None:
+                    raise self._error
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        finally:
+            self._sink = self._waiter = None
+            self._client.unwatch(self)
 
     async def body(self, limit: int) -> bytes:
         """The rest of the body, at most `limit` bytes. Raises ExchangeBroken, also when there is more."""
@@ -224,13 +252,35 @@ class Exchange:
             self._client.unwatch(self)
 
     def look(self, now: float) -> None:
-        """Called by the client now and then while `_silent` waits."""
+        """Called by the client now and then while somebody waits for the peer."""
         quiet = now - self._last
         if quiet >= self._client.idle_s:
             self._drop(f"the peer was silent for {quiet:.0f} s")
         elif now - max(self._last, self._told) >= self._client.silence_s:
             self._told = now
-            self._wake(silent=True)
+            if self._sink is not None and self._on_silence is not None:
+                self._on_silence()
+            else:
+                self._wake(silent=True)
+
+    def _hand_over(self) -> None:
+        sink = self._sink
+        while sink is not None and self._chunks and self._hold is None:
+            data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks, self._buffered = [], 0
+            self.resume()
+            hold = sink(data)
+            if hold is not None and not hold.done():
+                self._hold = hold
+                hold.add_done_callback(self._released)
+
+    def _released(self, hold: "asyncio.Future[None]") -> None:
+        self._hold = None
+        if hold.cancelled() or hold.exception() is not None:
+            self._drop("the receiver is gone")
+        else:
+            self._hand_over()
+            self._wake()
 
     def _drop(self, message: str) -> None:
         if self._connection is not None and self._connection.exchange is self:
@@ -249,7 +299,9 @@ class Exchange:
         self._heard = True
 
     def wake(self) -> None:
-        if self.answer is not None:
+        if self._sink is not None:
+            self._hand_over()
+        elif self.answer is not None:
             self._wake()
 
     def resume(self) -> None:
@@ -268,6 +320,7 @@ class Exchange:
     def end(self) -> None:
         self._ended = True
         self._connection = None
+        self._hand_over()
         self._wake()
 
     def fail(self, message: str) -> None:
