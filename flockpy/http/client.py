@@ -3,128 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
-import httptools
-
+from flockpy.http.connection import Connection
 from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, Origin, Silent
 
 HIGH_WATER: Final = 256 * 1024
 """Unread body bytes at which the socket is paused."""
-MAX_HEAD: Final = 64 * 1024
-"""Bytes an answer may take before its headers are complete."""
 MAX_POOLED: Final = 1024
 POOLED_S: Final = 4.0
 """Idle connections are dropped after this; llama.cpp closes its own after 5 s."""
-
-
-class _Connection(asyncio.Protocol):
-    """One socket and the parser of the answer under way. Owned by the pool when idle, by one Exchange when not.
-
-    An answer that is whole is delivered whatever follows it; what follows it costs the connection its reuse.
-    """
-
-    def __init__(self, pool: "Client", origin: Origin) -> None:
-        self.pool = pool
-        self.origin = origin
-        self.transport: asyncio.Transport  # set by the event loop before anybody sees the connection
-        self.exchange: Exchange | None = None
-        self._body: list[bytes] = []
-        self.on_body = self._body.append  # the parser calls C: a stream is many small pieces, and all come at once
-        self.parser = httptools.HttpResponseParser(self)
-        self.idle_since = 0.0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._bodiless = 0  # bytes since the last of a body: a head, a chunk's framing or trailers
-        self._complete = False
-        self._reusable = False
-
-    def begin(self, exchange: "Exchange", data: list[bytes]) -> None:
-        self.exchange = exchange
-        self._headers, self._bodiless, self._complete = [], 0, False
-        self.transport.writelines(data)
-
-    def close(self) -> None:
-        self.transport.abort()
-
-    # asyncio.Protocol
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange is None:  # bytes nobody asked for: the connection is out of step
-            self.close()
-            return
-        exchange.touched()
-        self._bodiless += len(data)
-        problem: Exception | None = None
-        try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            problem, self._reusable = error, False
-        if self._body:
-            self._bodiless = 0
-            exchange.received(self._body[0] if len(self._body) == 1 else b"".join(self._body))
-            self._body.clear()
-        if self._complete:
-            self._finish(exchange)
-        elif problem is not None:
-            self._break(f"the peer does not speak HTTP as it should: {problem.__context__ or problem}")
-        elif self._bodiless > MAX_HEAD:
-            self._break(f"the answer's headers exceed {MAX_HEAD} bytes")
-        else:
-            exchange.wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.pool.forget(self)
-        exchange = self.exchange
-        if exchange is None:
-            return
-        if exc is None and exchange.answer is not None and _ends_with_connection(exchange.answer):
-            self.exchange = None
-            exchange.end()
-        else:
-            self._break("the connection was closed in mid-answer" if exchange.answer else "no answer came")
-
-    # httptools callbacks; what they raise ends the parsing
-    def on_message_begin(self) -> None:
-        if self._complete:
-            raise ValueError("a second answer that nobody asked for")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        headers, self._headers = self._headers, []
-        if self._bodiless > MAX_HEAD and sum(len(name) + len(value) for name, value in headers) > MAX_HEAD:
-            raise ValueError(f"the answer's headers exceed {MAX_HEAD} bytes")
-        status = self.parser.get_status_code()
-        if status >= 200 and self.exchange is not None:
-            self.exchange.answer = Head(status, tuple(headers))
-
-    def on_message_complete(self) -> None:
-        if self.exchange is not None and self.exchange.answer is not None:  # an interim 1xx is not the answer
-            self._complete = True
-            self._reusable = self.parser.should_keep_alive()  # the parser knows it only now
-
-    def _finish(self, exchange: "Exchange") -> None:
-        self.exchange = None
-        if self._reusable and not self.transport.get_write_buffer_size():
-            exchange.resume()
-            self.pool.give_back(self)
-        else:
-            self.close()
-        exchange.end()
-
-    def _break(self, message: str) -> None:
-        exchange, self.exchange = self.exchange, None
-        self.close()
-        if exchange is not None:
-            exchange.fail(message)
-
-
-def _ends_with_connection(answer: Head) -> bool:
-    return not answer.get(b"content-length") and not answer.get(b"transfer-encoding")
 
 
 Sink = Callable[[bytes], "asyncio.Future[None] | None"]
@@ -139,7 +27,7 @@ class Exchange:
         self._client = client
         self._origin = origin
         self._request = data
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
         self._buffered = 0
@@ -335,7 +223,7 @@ class Client:
         self.connect_s = connect_s
         self.silence_s = silence_s
         self.idle_s = idle_s
-        self._idle: dict[Origin, deque[_Connection]] = {}
+        self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False
         self._waiting: set[Exchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -357,12 +245,12 @@ class Client:
             self._sweeper.cancel()
             self._sweeper = None
 
-    async def connect(self, origin: Origin) -> _Connection:
+    async def connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.connect_s):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self, origin), origin.host, origin.port, ssl=origin.tls
+                    lambda: Connection(self, origin), origin.host, origin.port, ssl=origin.tls
                 )
         except TimeoutError:
             raise ConnectError(
@@ -375,7 +263,7 @@ class Client:
             raise ConnectError(f"no connection to {origin.host!r}: that is no host's name") from None
         return connection
 
-    def take(self, origin: Origin) -> _Connection | None:
+    def take(self, origin: Origin) -> Connection | None:
         """The most recently used idle connection that is still open and not too old."""
         idle = self._idle.get(origin)
         if not idle:
@@ -389,7 +277,7 @@ class Client:
                 return connection
         return None
 
-    def give_back(self, connection: _Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
         idle = self._idle.setdefault(connection.origin, deque())
         if self._closed or len(idle) >= MAX_POOLED:
             connection.close()
@@ -398,7 +286,7 @@ class Client:
         idle.append(connection)
         self._keep_sweeping()
 
-    def forget(self, connection: _Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         idle = self._idle.get(connection.origin)
         if idle and connection in idle:
             idle.remove(connection)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flockpy.http import Client, ExchangeBroken, Head
-from flockpy.http.client import MAX_HEAD
+from flockpy.http.connection import MAX_HEAD
 from tests.unit.flockpy.http.answers import BY_NAME, CHUNKED, FIXED, INTERIM, Answer, answers, split
 from tests.unit.flockpy.http.peer import BODY, OK, REQUEST, Conversation, Peer, rest, turns, whole
 
