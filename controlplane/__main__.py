@@ -1,0 +1,73 @@
+"""``python -m controlplane``: the leader's process."""
+
+import argparse
+import asyncio
+import importlib.metadata
+import os
+import secrets
+import signal
+import sys
+
+import uvloop
+
+from controlplane.app import serve
+from flockpy.clock import SystemClock
+from flockpy.errors import StartError
+from flockpy.lockfile import Held, acquire
+from flockpy.security import private_dir
+from flockpy.settings import Settings, load, prepare_data_dir
+from flockpy.supervision import parent_gone
+from flockpy.telemetry import logs
+
+START_ERROR = 3
+"""Exit code of a start that cannot succeed until somebody mends what the message says."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m controlplane")
+    parser.add_argument("--supervised", action="store_true", help="stop when standard input ends")
+    arguments = parser.parse_args()
+    try:
+        settings = load(os.environ)
+        prepare_data_dir(settings.data)
+        logs.setup(settings.config.log_level, settings.config.log_format)
+        lock = acquire(private_dir(settings.data.run) / "leader.lock")
+        if isinstance(lock, Held):
+            raise StartError(
+                f"a leader already runs on {settings.data.root} (process {lock.pid})", hint="flockpy status"
+            )
+        uvloop.run(_run(settings, supervised=arguments.supervised))
+    except StartError as error:
+        sys.stderr.write(
+            f"flockpy: {error.message}\n" + (f"  mend it with: {error.hint}\n" if error.hint else "")
+        )
+        return START_ERROR
+    return 0
+
+
+async def _run(settings: Settings, *, supervised: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watch = loop.create_task(_stop_with_parent(stop)) if supervised else None
+    try:
+        await serve(
+            settings,
+            SystemClock(),
+            secrets.token_bytes,
+            version=importlib.metadata.version("flockpy"),
+            stop=stop,
+        )
+    finally:
+        if watch is not None:
+            watch.cancel()
+
+
+async def _stop_with_parent(stop: asyncio.Event) -> None:
+    await parent_gone()
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The leader, put together: every room gets what it needs here, and every loop runs in one TaskGroup.
+
+If a loop dies the process dies loudly; the parent starts it again, and engines and agents do not notice.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import cast
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from controlplane.api.app import build_api
+from controlplane.api.services import Services
+from controlplane.cluster.install import ensure_demo_model
+from controlplane.cluster.join import JoinTokens
+from controlplane.cluster.operations import Operations
+from controlplane.cluster.state import ClusterState
+from controlplane.cluster.store import Cluster
+from controlplane.cluster.views import leader_node
+from controlplane.gateway.access import Authenticator
+from controlplane.gateway.asgi import App, DataPlane
+from controlplane.gateway.call import Calls
+from controlplane.gateway.dispatch import Dispatcher
+from controlplane.gateway.forward import Forwarder
+from controlplane.gateway.pipeline import Pipeline
+from controlplane.gauges import set_gauges
+from controlplane.live import LiveCalls
+from controlplane.routing.slots import Slots
+from controlplane.routing.table import RoutingTable, build_table
+from controlplane.scheduler.loop import Scheduler
+from controlplane.store.cluster import ClusterTables
+from controlplane.store.db import open_database
+from controlplane.store.meta import MetaTable
+from controlplane.tenants.audit import Audit
+from controlplane.tenants.keyring import Keyring
+from controlplane.tenants.ledger import Ledger
+from controlplane.tenants.meter import Meter
+from controlplane.tenants.usage import Usage
+from flockpy.clock import Clock
+from flockpy.config import Config, split_listen
+from flockpy.http import Client
+from flockpy.ids import Entropy
+from flockpy.paths import DataDir
+from flockpy.security import write_private
+from flockpy.settings import Settings
+from flockpy.telemetry.metrics import Metrics
+
+BACKPRESSURE = 8192
+"""Connections granian serves at once; below 4096 a burst of streams waits seconds for its first byte."""
+HEADER_READ_MS = 10_000
+SILENCE_S = 1.0
+"""How often a silent engine's client is looked after; what it is sent then is the reply's business."""
+CANCEL_S = 2.0
+
+
+async def serve(
+    settings: Settings, clock: Clock, entropy: Entropy, *, version: str, stop: asyncio.Event
+) -> None:
+    """Run the leader until `stop` is set and its last requests have ended. Raises StartError."""
+    config, data = settings.config, settings.data
+    database = await open_database(data.database, data.backups, clock)
+    client = Client(silence_s=SILENCE_S)
+    ledger = Ledger(database, data.journal)
+    try:
+        await ledger.recover()
+        keyring = Keyring(database, clock, entropy)
+        await keyring.load()
+        await ensure_admin_key(keyring, data)
+        meter = Meter(ledger, database, clock)
+        await meter.load()
+        cluster = await Cluster.open(ClusterTables(database), clock, entropy)
+        meta = MetaTable(database)
+        joins = await JoinTokens.open(meta, clock, entropy)
+        joins.mint_local(data)
+
+        table = CurrentTable(cluster, config.router.default_model)
+        slots = Slots(table, depth=config.limits.queue_depth)
+        cluster.subscribe(table.rebuild)
+        cluster.subscribe(lambda _: slots.table_changed())
+        metrics, calls = Metrics(version), Calls()
+        metrics.on_scrape(lambda: set_gauges(metrics, cluster.state, slots, ledger.degraded))
+        dispatcher = Dispatcher(
+            config=config,
+            table=table,
+            slots=slots,
+            forwarder=Forwarder(client),
+            raise_demand=cluster.raise_demand,
+        )
+        services = Services(
+            settings=settings,
+            cluster=cluster,
+            operations=Operations(cluster),
+            keyring=keyring,
+            join_tokens=joins,
+            audit=Audit(database, clock),
+            ledger=ledger,
+            usage=Usage(database, clock),
+            requests=LiveCalls(calls),
+            clock=clock,
+            entropy=entropy,
+            version=version,
+            started_at=clock.wall(),
+            ready=lambda: not_ready(cluster.state),
+            metrics=metrics.render,
+        )
+        plane = DataPlane(
+            pipeline=Pipeline(table=table, dispatcher=dispatcher, meter=meter, calls=calls, metrics=metrics),
+            table=table,
+            authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
+            limits=config.limits,
+            metrics=metrics,
+            clock=clock,
+            entropy=entropy,
+            admin=cast(App, build_api(services)),
+        )
+        scheduler = Scheduler(cluster, config, lambda: slots.idle(asyncio.get_running_loop().time()))
+        server = listener(config, plane)
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(ledger.run()), group.create_task(scheduler.run())]
+            loops.append(group.create_task(ensure_demo_model(cluster, meta)))
+            serving = group.create_task(server.serve())
+            await stop.wait()
+            plane.draining = True
+            await ended(calls, config.limits.shutdown_seconds)
+            server.stop()
+            await serving
+            for loop in loops:
+                loop.cancel()
+    finally:
+        await ledger.stop()
+        await client.close()
+        await database.close()
+
+
+class CurrentTable:
+    """The routing table of now: rebuilt when the cluster's picture changes, swapped by one reference."""
+
+    def __init__(self, cluster: Cluster, default_model: str) -> None:
+        self._default_model = default_model
+        self._table = build_table(cluster.state, default_model)
+
+    def rebuild(self, state: ClusterState) -> None:
+        self._table = build_table(state, self._default_model)
+
+    def __call__(self) -> RoutingTable:
+        return self._table
+
+
+def listener(config: Config, plane: DataPlane) -> Server:
+    """The HTTP server, inside of this process and its event loop."""
+    host, port = split_listen(config.listen)
+    return Server(
+        plane,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        backlog=4096,
+        backpressure=BACKPRESSURE,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
+        log_enabled=False,
+    )
+
+
+async def ensure_admin_key(keyring: Keyring, data: DataDir) -> None:
+    """On the first start: an admin key, its plaintext left for the command line of this machine (0600)."""
+    if not any(key.scope == "admin" and key.revoked_at is None for key in keyring.list()):
+        _, plaintext = await keyring.create("admin", "admin")
+        write_private(data.admin_key, plaintext + "\n")
+
+
+async def ended(calls: Calls, within: float) -> None:
+    """Return when no request is in flight any more; those that still are after `within` seconds are cancelled."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(calls.none_left(), within)
+    for call in calls.live():
+        call.cancel("the shutdown")
+    with suppress(TimeoutError):
+        await asyncio.wait_for(calls.none_left(), CANCEL_S)
+
+
+def not_ready(state: ClusterState) -> str | None:
+    """Why the leader cannot serve yet; None when at least the node of its own machine is heard."""
+    node = leader_node(state)
+    if node is None or node.health == "lost":
+        return "the node of this machine has not reported yet"
+    return None
