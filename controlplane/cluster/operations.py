@@ -9,13 +9,15 @@ from controlplane.cluster import views
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
 from flockpy.ids import new_id
-from flockpy.placement import Fetching, Stopped
+from flockpy.placement import Failed, Fetching, Stopped
 
 Kind = Literal["add", "load", "unload"]
 State = Literal["pending", "running", "done", "failed", "cancelled"]
 
 KEPT = 200
 """Ended operations remembered, the latest ones."""
+FORGIVEN = 1
+"""Failed attempts to load before an operation says that it failed, though the node goes on trying."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -98,7 +100,19 @@ def advance(operation: Operation, state: ClusterState, now: float) -> Operation:
         case "installed" if not _is_wanted(state, operation.target):
             return _ended(operation, "cancelled", now, "the model was unloaded")
         case "installed" | "loading":
-            return _progress(operation, state, now)
+            failure = _failing(state, operation.target)
+            return _ended(operation, "failed", now, failure) if failure else _progress(operation, state, now)
+
+
+def _failing(state: ClusterState, model_id: str) -> str | None:
+    """Why loading does not get anywhere. One failure is forgiven, since the second try often works out."""
+    for placement in views.placements(state):
+        match placement.status:
+            case Failed(reason, attempts) if placement.model_id == model_id and attempts > FORGIVEN:
+                return f"{reason} (it is tried again)"
+            case _:
+                pass
+    return None
 
 
 def _progress(operation: Operation, state: ClusterState, now: float) -> Operation:

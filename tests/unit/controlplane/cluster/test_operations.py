@@ -13,7 +13,7 @@ from controlplane.cluster.events import (
 )
 from controlplane.cluster.operations import KEPT, Operations
 from controlplane.cluster.store import Cluster
-from flockpy.placement import Fetching
+from flockpy.placement import Failed, Fetching
 from tests.unit.controlplane.builders import (
     FakeClock,
     MemoryRepo,
@@ -69,6 +69,17 @@ async def test_a_load_ends_as_its_model_does(event: Event, state: str, error: st
     ended = operations.get(load.id)
     assert ended is not None
     assert (ended.state, ended.error) == (state, error)
+
+
+async def test_a_load_that_fails_twice_is_told_though_it_is_tried_again():
+    cluster, operations, _ = await a_cluster(ModelScaled("m", 1, 0.0), PlacementWanted(desired()))
+    load = operations.start("load", "m")
+    cluster.apply(NodeReported("n_1", report(0, [placed(status=Failed("port taken", 1, 1.0))]), 0.0))
+    assert operations.get(load.id) == load
+    cluster.apply(NodeReported("n_1", report(1, [placed(status=Failed("bad file", 2, 2.0))]), 0.0))
+    ended = operations.get(load.id)
+    assert ended is not None
+    assert (ended.state, ended.error) == ("failed", "bad file (it is tried again)")
 
 
 async def test_unloading_what_is_not_loaded_is_done_at_once():
