@@ -1,6 +1,4 @@
-"""Who may call what. Every route is for admins unless it says otherwise; the check runs before a body is
-read.
-"""
+"""Who may call what. A route is for admins unless it says otherwise; the check comes before the body."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,9 +19,7 @@ Access = Literal["open", "local", "any", "node", "admin"]
 
 @dataclass(slots=True)
 class Call:
-    """What is known of one call beside its request: who makes it, and what the audit trail
-    should say of it.
-    """
+    """What is known of a call beside its request: who makes it, what the audit trail should say."""
 
     key: Key | None = None
     changes: bool = True
@@ -77,9 +73,7 @@ def presented_key(connection: _Connection) -> str:
 
 
 def calling_node(request: ApiRequest) -> str:
-    """The id of the node that calls: a node speaks for itself alone. Raises Unauthenticated when no node
-    does.
-    """
+    """The node that calls, which speaks for itself alone. Raises Unauthenticated when none does."""
     key = request.user.key
     if key is None or not key.subject:
         raise Unauthenticated("This call is for nodes, with the key they got when they joined.")

@@ -44,8 +44,10 @@ class AddModel(msgspec.Struct, frozen=True):
 
 
 class AddPlan(msgspec.Struct, frozen=True):
-    """What adding would do. `needed_bytes` is the least memory it takes, `memory_bytes` what the node has, if
-    that is known; `refusal` is why it would be refused without `force`, or None."""
+    """What adding would do. `needed_bytes` is the least memory it takes, `memory_bytes` what its node has.
+
+    `refusal` is why it would be refused without `force`, or None.
+    """
 
     id: str
     node_id: str
@@ -157,10 +159,7 @@ async def load_model(model_id: FromPath[str], request: ApiRequest, services: Nee
     failed = [
         PlacementDropped(p.id)
         for p in views.placements(cluster.state)
-        if p.model_id == model_id
-        and p.desired
-        and isinstance(p.status, Failed)
-        and p.status.retry_in_s is None
+        if p.model_id == model_id and p.desired and isinstance(p.status, Failed)
     ]
     await cluster.commit(*failed, ModelScaled(model_id, 1, services.clock.monotonic()))
     return _started(services, services.operations.start("load", model_id), model)

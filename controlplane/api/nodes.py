@@ -24,9 +24,7 @@ WAIT_MAX_S = 60.0
 
 @act(f"{ADMIN}/nodes/register", "Join the cluster", action="node.register", access="open", may=(401, 409))
 async def register(data: JSONBody[wire.Register], request: ApiRequest, services: Needs) -> wire.Registered:
-    """A join token for a node's identity: its id and its key. The same node keeps its id when
-    it joins again.
-    """
+    """A join token for a node's identity, its id and its key. A node that joins again keeps its id."""
     token = services.join_tokens.check(data.token)
     _check_protocol(data.protocol)
     cluster = services.cluster
@@ -41,9 +39,7 @@ async def register(data: JSONBody[wire.Register], request: ApiRequest, services:
 
 @act(f"{ADMIN}/nodes/heartbeat", "Report, as a node", action=None, access="node", may=(404, 409))
 async def heartbeat(data: JSONBody[wire.Report], request: ApiRequest, services: Needs) -> wire.DesiredState:
-    """The node's full report; answers everything it should run. One older than what is known
-    changes nothing.
-    """
+    """The node's full report, for everything it should run. One older than what is known changes nothing."""
     node_id, cluster = calling_node(request), services.cluster
     _check_protocol(data.protocol)
     known = _node(cluster.state, node_id)
@@ -66,9 +62,7 @@ async def desired(
     generation: Annotated[int, QueryParameter(ge=-1)] = -1,
     wait_s: Annotated[float, QueryParameter(ge=0, le=WAIT_MAX_S)] = 25.0,
 ) -> wire.DesiredState:
-    """Everything this node should run, once it is not what `epoch` and `generation` say, or
-    after `wait_s`.
-    """
+    """Everything this node should run: once that is not what it knows, or after `wait_s` seconds."""
     return await services.cluster.wait_desired(calling_node(request), epoch, generation, wait_s)
 
 

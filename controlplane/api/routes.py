@@ -1,5 +1,4 @@
-"""How the handlers of the admin surface are declared: who may call a route, what it is audited as, how it can
-fail.
+"""How the handlers of the admin surface are declared: who may call, how it is audited, how it can fail.
 
 A route that changes something names its action for the audit trail, or says outright that it has none.
 """

@@ -32,9 +32,7 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A usable model file. `path` is absolute as it was given, `real` with links followed;
-    `size_bytes` of all parts.
-    """
+    """A usable model file. `path` is absolute, `real` with links followed; `size_bytes` of all parts."""
 
     path: str
     real: str

@@ -1,5 +1,4 @@
-"""Join tokens: short-lived, single-use proof that an admin wants a node in. A JWT, so that it can carry
-facts.
+"""Join tokens: short-lived, single-use proof that an admin wants a node in. JWTs, so that they can carry facts.
 
 A token is good while its id stands in the list of those outstanding; using it or revoking it strikes it off.
 The list and the signing secret are kept with the leader's state, those of the leader's own machine in memory

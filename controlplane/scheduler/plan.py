@@ -70,8 +70,7 @@ Action = Place | Revive | Drop | Refuse | Meet
 
 
 def plan(state: ClusterState, idle: Idle, config: Config, now: float) -> tuple[Action, ...]:
-    """What to do now. Done in order, the next plan of the resulting picture at the same moment is empty, unless it
-    has to wait for a node to report that it has made room."""
+    """What to do now, in this order. Once done, there is nothing more to do until something changes."""
     planner = _Planner(state, idle, config, now)
     return (*planner.departures(), *planner.arrivals())
 
