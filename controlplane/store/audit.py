@@ -1,7 +1,6 @@
 """Audit entries at rest: a chain, each entry hashed together with the hash of the one before."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import msgspec
 from sqlmodel import col, func, select
@@ -10,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from controlplane.store import tables
 from controlplane.store.db import Database
 from controlplane.tenants.accounts import AuditHead, audit_hash
-from controlplane.tenants.model import AuditEntry, AuditSummary
+from controlplane.tenants.model import AuditEntry, AuditSummary, AuditVerification
 
 _HEAD = "audit.head"
 _PAGE = 500
@@ -20,7 +19,8 @@ async def append_audit(
     database: Database, time: float, actor: str, action: str, target: str, detail: str
 ) -> None:
     """Add an entry to the end of the chain. Raises DatabaseTrouble."""
-    async with database.write() as session:
+
+    async def work(session: AsyncSession) -> None:
         head = await _head(session)
         number = head.entries + 1
         digest = audit_hash(head.hash, number, time, actor, action, target, detail)
@@ -39,6 +39,8 @@ async def append_audit(
         text = msgspec.json.encode(AuditHead(number, digest)).decode()
         await session.merge(tables.Meta(key=_HEAD, value=text))
 
+    await database.write(work)
+
 
 async def newest_audit(
     database: Database, limit: int, before: int | None, actor: str | None
@@ -49,42 +51,50 @@ async def newest_audit(
         query = query.where(col(tables.Audit.seq) < before)
     if actor is not None:
         query = query.where(col(tables.Audit.actor) == actor)
-    async with database.read() as session:
+
+    async def work(session: AsyncSession) -> list[tuple[int, AuditEntry]]:
         return _numbered((await session.exec(query)).all())
+
+    return await database.read(work)
 
 
 async def oldest_audit(database: Database, after: int) -> list[tuple[int, AuditEntry]]:
     """A page of the entries with numbers above `after`, oldest first."""
-    async with database.read() as session:
+
+    async def work(session: AsyncSession) -> list[tuple[int, AuditEntry]]:
         return await _oldest(session, after)
 
-
-class AuditSnapshot:
-    """One picture of the chain; `head` is the end noted when the newest entry was written."""
-
-    def __init__(self, session: AsyncSession, head: AuditHead) -> None:
-        self._session = session
-        self.head = head
-
-    async def entries(self) -> AsyncGenerator[AuditEntry]:
-        """Every entry, oldest first."""
-        after = 0
-        while rows := await _oldest(self._session, after):
-            after = rows[-1][0]
-            for _, entry in rows:
-                yield entry
+    return await database.read(work)
 
 
-@asynccontextmanager
-async def audit_snapshot(database: Database) -> AsyncGenerator[AuditSnapshot]:
-    """The chain as it is now, whatever is appended meanwhile."""
-    async with database.read() as session:
-        yield AuditSnapshot(session, await _head(session))
+async def verify_audit(database: Database) -> AuditVerification:
+    """Recompute the chain from the first entry to the end that was noted when the newest one was written."""
+
+    async def work(session: AsyncSession) -> AuditVerification:
+        head = await _head(session)
+        previous = b""
+        number = 0
+        while rows := await _oldest(session, number):
+            for seq, entry in rows:
+                number += 1
+                expected = audit_hash(
+                    previous, number, entry.time, entry.actor, entry.action, entry.target, entry.detail
+                )
+                said = bytes.fromhex(entry.previous_hash), bytes.fromhex(entry.hash)
+                if seq != number or said != (previous, expected) or number > head.entries:
+                    return AuditVerification(False, number, f"a_{number}")
+                previous = expected
+        if (number, previous) != (head.entries, head.hash):
+            return AuditVerification(False, number, f"a_{number + 1}")
+        return AuditVerification(True, number)
+
+    return await database.read(work)
 
 
 async def summarise_audit(database: Database, top: int) -> AuditSummary:
     """The `top` most frequent actors and actions."""
-    async with database.read() as session:
+
+    async def work(session: AsyncSession) -> AuditSummary:
         entries = (await session.exec(select(func.count(col(tables.Audit.seq))))).one()
         actors, actions = [
             await session.exec(
@@ -93,6 +103,8 @@ async def summarise_audit(database: Database, top: int) -> AuditSummary:
             for column in (col(tables.Audit.actor), col(tables.Audit.action))
         ]
         return AuditSummary(entries, dict(actors.all()), dict(actions.all()))
+
+    return await database.read(work)
 
 
 async def _head(session: AsyncSession) -> AuditHead:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 from sqlmodel import SQLModel, col, delete, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.cluster.durable import Changes, Durable, NodeRecord
 from controlplane.cluster.state import Desired, InstalledModel, Role, Why
@@ -20,15 +21,18 @@ class ClusterTables:
 
     async def load(self) -> Durable:
         """Everything kept."""
-        async with self._database.read() as session:
+
+        async def work(session: AsyncSession) -> Durable:
             models = [_model(row) for row in await session.exec(select(tables.Models))]
             nodes = [_node(row) for row in await session.exec(select(tables.Nodes))]
             desired = [_desired(row) for row in await session.exec(select(tables.Desired))]
-        return Durable(
-            models={model.id: model for model in models},
-            nodes={node.id: node for node in nodes},
-            desired={wanted.spec.id: wanted for wanted in desired},
-        )
+            return Durable(
+                models={model.id: model for model in models},
+                nodes={node.id: node for node in nodes},
+                desired={wanted.spec.id: wanted for wanted in desired},
+            )
+
+        return await self._database.read(work)
 
     async def save(self, changes: Changes) -> None:
         """Write `changes` in one transaction; writing the same ones twice is harmless."""
@@ -42,11 +46,14 @@ class ClusterTables:
             delete(tables.Nodes).where(col(tables.Nodes.id).in_(changes.dropped_nodes)),
             delete(tables.Desired).where(col(tables.Desired.placement_id).in_(changes.dropped_desired)),
         )
-        async with self._database.write() as session:
+
+        async def work(session: AsyncSession) -> None:
             for row in written:
                 await session.merge(row)
             for statement in dropped:
                 await session.exec(statement)
+
+        await self._database.write(work)
 
 
 def _model(row: tables.Models) -> InstalledModel:

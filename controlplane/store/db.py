@@ -1,10 +1,9 @@
 """The open database: one writer at a time, readers beside it (SQLite in WAL mode)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
@@ -15,6 +14,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from controlplane.store import schema
 from flockpy.clock import Clock
 from flockpy.errors import Overloaded, StartError
+
+T = TypeVar("T")
+Work = Callable[[AsyncSession], Coroutine[Any, Any, T]]
 
 _READERS = 4
 
@@ -32,30 +34,37 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
         self._writer = _engine(path, "BEGIN IMMEDIATE", connections=1)
         self._reader = _engine(path, "BEGIN", connections=_READERS, pragmas=("PRAGMA query_only = ON",))
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncSession]:
-        """One transaction, committed at the end of the block, rolled back when it raises.
+    async def write(self, work: Work[T]) -> T:
+        """Do `work` as one transaction, committed when it returns, rolled back when it raises.
 
+        A caller that is cancelled does not cut it off.
         Raises DatabaseTrouble, here and in `read`: locked for too long, disk full, damaged.
         """
-        with self._told():
-            async with self._lock, AsyncSession(self._writer) as session, session.begin():
-                yield session
+        await self._lock.acquire()
+        task = self._start(self._writer, work)
+        task.add_done_callback(lambda _: self._lock.release())
+        return await asyncio.shield(task)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncSession]:
-        """One consistent picture; writers go on meanwhile."""
-        with self._told():
-            async with AsyncSession(self._reader) as session, session.begin():
-                yield session
+    async def read(self, work: Work[T]) -> T:
+        """Do `work` on one consistent picture; writers go on meanwhile."""
+        return await asyncio.shield(self._start(self._reader, work))
 
-    @contextmanager
-    def _told(self) -> Generator[None]:
+    def _start(self, engine: AsyncEngine, work: Work[T]) -> asyncio.Task[T]:
+        # In a task of its own: a statement cancelled half-way would leave its transaction, and the lock that
+        # SQLite took for it, to a connection that nobody holds any more.
+        task = asyncio.create_task(self._transaction(engine, work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _transaction(self, engine: AsyncEngine, work: Work[T]) -> T:
         try:
-            yield
+            async with AsyncSession(engine) as session, session.begin():
+                return await work(session)
         except IntegrityError:
             raise  # the caller's mistake, not the database's trouble
         except DBAPIError as error:
@@ -63,6 +72,8 @@ class Database:
             raise DatabaseTrouble(message, hint=hint) from error
 
     async def close(self) -> None:
+        """Let what runs come to its end, then let go of the files."""
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._reader.dispose()
         await self._writer.dispose()
 
@@ -75,12 +86,15 @@ async def open_database(path: Path, backups_dir: Path, clock: Clock) -> Database
     await asyncio.to_thread(schema.prepare, path, backups_dir, clock.wall())
     database = Database(path)
     try:
-        async with database.write() as session:  # that it can be written is known before anything is served
-            await session.connection()
+        await database.write(_begin)  # that it can be written is known before anything is served
     except DatabaseTrouble as error:
         await database.close()
         raise StartError(error.message, hint=error.hint) from error
     return database
+
+
+async def _begin(session: AsyncSession) -> None:
+    await session.connection()
 
 
 def _engine(path: Path, begin: str, connections: int, pragmas: tuple[str, ...] = ()) -> AsyncEngine:

@@ -2,6 +2,7 @@
 
 import msgspec
 from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.store import tables
 from controlplane.store.db import Database
@@ -12,23 +13,31 @@ _models = msgspec.json.Decoder(frozenset[str])
 
 async def load_keys(database: Database) -> tuple[Key, ...]:
     """Every key ever made, oldest first, the revoked ones too."""
-    async with database.read() as session:
+
+    async def work(session: AsyncSession) -> tuple[Key, ...]:
         order = col(tables.Keys.created_at), col(tables.Keys.id)
         rows = await session.exec(select(tables.Keys).order_by(*order))
         return tuple(_key(row) for row in rows)
 
+    return await database.read(work)
+
 
 async def insert_key(database: Database, key: Key) -> None:
     """Raises sqlalchemy.exc.IntegrityError when its id or hash is there already."""
-    async with database.write() as session:
+
+    async def work(session: AsyncSession) -> None:
         session.add(_row(key))
+
+    await database.write(work)
 
 
 async def mark_revoked(database: Database, key_id: str, revoked_at: float) -> None:
-    async with database.write() as session:
+    async def work(session: AsyncSession) -> None:
         await session.exec(
             update(tables.Keys).where(col(tables.Keys.id) == key_id).values(revoked_at=revoked_at)
         )
+
+    await database.write(work)
 
 
 def _row(key: Key) -> tables.Keys:

@@ -1,5 +1,7 @@
 """Single values at rest."""
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from controlplane.store import tables
 from controlplane.store.db import Database
 
@@ -11,10 +13,14 @@ class MetaTable:
         self._database = database
 
     async def get(self, key: str) -> str | None:
-        async with self._database.read() as session:
+        async def work(session: AsyncSession) -> str | None:
             row = await session.get(tables.Meta, key)
             return None if row is None else row.value
 
+        return await self._database.read(work)
+
     async def set(self, key: str, value: str) -> None:
-        async with self._database.write() as session:
+        async def work(session: AsyncSession) -> None:
             await session.merge(tables.Meta(key=key, value=value))
+
+        await self._database.write(work)

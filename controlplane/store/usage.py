@@ -1,7 +1,6 @@
 """Usage records at rest, and how far the journal has been drained into them."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from controlplane.store import tables
 from controlplane.store.db import Database
 from controlplane.tenants import accounts
-from controlplane.tenants.accounts import Drained, Position
+from controlplane.tenants.accounts import Drained, Position, Totals
 from controlplane.tenants.model import UsageRecord
 
 _DRAINED = "usage.drained"
@@ -24,14 +23,15 @@ _seq = _COLUMNS[0]
 # Written out, since every request comes by here and the statement compiler would cost as much as SQLite does.
 _INSERT = f"INSERT INTO usage ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"  # noqa: S608
 
+_Query = sqlalchemy.Select[*tuple[Any, ...]]
+
 Numbered = tuple[int, UsageRecord]
 """A record and its number in the order in which the table got them."""
 
 
 async def load_drained(database: Database) -> Drained:
     """Position and totals as of the last append."""
-    async with database.read() as session:
-        return await _drained(session)
+    return await database.read(_drained)
 
 
 async def append_usage(
@@ -54,21 +54,20 @@ async def append_usage(
 
 async def tokens_since(database: Database, since: float) -> dict[str, int]:
     """Prompt + completion tokens of each key id, of requests admitted at or after `since`."""
-    async with database.read() as session:
-        total = func.sum(tables.Usage.prompt_tokens + tables.Usage.completion_tokens)
-        rows = await session.exec(
-            select(tables.Usage.key_id, total)
-            .where(col(tables.Usage.time) >= since)
-            .group_by(col(tables.Usage.key_id))
-        )
+    total = func.sum(tables.Usage.prompt_tokens + tables.Usage.completion_tokens)
+    query = select(tables.Usage.key_id, total).where(col(tables.Usage.time) >= since)
+
+    async def work(session: AsyncSession) -> dict[str, int]:
+        rows = await session.exec(query.group_by(col(tables.Usage.key_id)))
         return {key_id: int(tokens) for key_id, tokens in rows}
+
+    return await database.read(work)
 
 
 async def known_usage(database: Database, request_ids: Sequence[str]) -> dict[str, UsageRecord]:
     """The records of those of `request_ids` (some thousands at most) that have one."""
     query = sqlalchemy.select(*_COLUMNS).where(col(tables.Usage.request_id).in_(request_ids))
-    async with database.read() as session:
-        return {record.request_id: record for _, record in await _numbered(session, query)}
+    return {record.request_id: record for _, record in await _read(database, query)}
 
 
 async def newest_usage(
@@ -80,47 +79,42 @@ async def newest_usage(
         query = query.where(_seq < before)
     if user is not None:
         query = query.where(col(tables.Usage.user) == user)
-    async with database.read() as session:
-        return await _numbered(session, query)
+    return await _read(database, query)
 
 
-async def oldest_usage(database: Database, after: int, limit: int = _PAGE) -> list[Numbered]:
-    """At most `limit` records with numbers above `after`, oldest first."""
-    async with database.read() as session:
-        return await _oldest(session, after, limit)
+async def oldest_usage(database: Database, after: int) -> list[Numbered]:
+    """A page of the records with numbers above `after`, oldest first."""
+    return await _read(database, _page_after(after))
 
 
-class UsageSnapshot:
-    """One picture of the table; `drained` is what it should add up to."""
+class Recount(msgspec.Struct, frozen=True):
+    """The table added up now, what was committed to it, and how many rows repeat another's request id."""
 
-    def __init__(self, session: AsyncSession, drained: Drained) -> None:
-        self._session = session
-        self.drained = drained
+    found: Totals
+    committed: Totals
+    repeated: int
 
-    async def records(self) -> AsyncGenerator[UsageRecord]:
-        """Every record in the order it was appended."""
+
+async def recount_usage(database: Database) -> Recount:
+    """Add up the table as it is now, whatever is appended meanwhile."""
+    ids = col(tables.Usage.request_id)
+
+    async def work(session: AsyncSession) -> Recount:
+        committed = (await _drained(session)).totals
+        repeated = await session.exec(select(func.count(ids) - func.count(ids.distinct())))
+        found = Totals()
         after = 0
-        while rows := await _oldest(self._session, after, _PAGE):
+        while rows := await _numbered(session, _page_after(after)):
             after = rows[-1][0]
             for _, record in rows:
-                yield record
+                found = accounts.add(found, record)
+        return Recount(found, committed, int(repeated.one()))
 
-    async def repeated(self) -> int:
-        """How many rows repeat the request id of another."""
-        ids = col(tables.Usage.request_id)
-        query = select(func.count(ids) - func.count(ids.distinct()))
-        return int((await self._session.exec(query)).one())
-
-
-@asynccontextmanager
-async def usage_snapshot(database: Database) -> AsyncGenerator[UsageSnapshot]:
-    """The table as it is now, whatever is appended meanwhile."""
-    async with database.read() as session:
-        yield UsageSnapshot(session, await _drained(session))
+    return await database.read(work)
 
 
 async def _append(database: Database, records: Sequence[UsageRecord], position: Position | None) -> Drained:
-    async with database.write() as session:
+    async def work(session: AsyncSession) -> Drained:
         before = await _drained(session)
         totals = before.totals
         for record in records:
@@ -132,17 +126,25 @@ async def _append(database: Database, records: Sequence[UsageRecord], position: 
         await session.merge(tables.Meta(key=_DRAINED, value=msgspec.json.encode(after).decode()))
         return after
 
+    return await database.write(work)
+
 
 async def _drained(session: AsyncSession) -> Drained:
     row = await session.get(tables.Meta, _DRAINED)
     return Drained() if row is None else msgspec.json.decode(row.value, type=Drained)
 
 
-async def _oldest(session: AsyncSession, after: int, limit: int) -> list[Numbered]:
-    query = sqlalchemy.select(*_COLUMNS).where(_seq > after).order_by(_seq).limit(limit)
-    return await _numbered(session, query)
+def _page_after(number: int) -> _Query:
+    return sqlalchemy.select(*_COLUMNS).where(_seq > number).order_by(_seq).limit(_PAGE)
 
 
-async def _numbered(session: AsyncSession, query: sqlalchemy.Select[*tuple[Any, ...]]) -> list[Numbered]:
+async def _read(database: Database, query: _Query) -> list[Numbered]:
+    async def work(session: AsyncSession) -> list[Numbered]:
+        return await _numbered(session, query)
+
+    return await database.read(work)
+
+
+async def _numbered(session: AsyncSession, query: _Query) -> list[Numbered]:
     connection = await session.connection()
     return [(row[0], UsageRecord(*row[1:])) for row in await connection.execute(query)]

@@ -34,26 +34,29 @@ _PER_MINUTE = text("""
 
 async def summarise_usage(database: Database, since: float, now: float, top: int) -> UsageSummary:
     """What was used since `since`; at most `top` models. Both times in seconds since the epoch."""
-    async with database.read() as session:
+
+    async def work(session: AsyncSession) -> UsageSummary:
         [(requests, prompt, completion, cached, bad, good)] = await _rows(session, _TOTALS, since=since)
         models = await _rows(session, _MODELS, since=since, top=top)
         ranks = {f"p{share}": _rank(share, good) for share in (50, 95, 99)}
         latencies = dict(await _rows(session, _LATENCIES, since=since, **ranks)) if good else {}
         start = now - MINUTES * 60
         minutes = dict(await _rows(session, _PER_MINUTE, start=start, now=now))
-    return UsageSummary(
-        since=since,
-        requests=requests,
-        prompt_tokens=int(prompt),
-        completion_tokens=int(completion),
-        cached_tokens=int(cached),
-        models=tuple(ModelUsage(*row) for row in models),
-        p50_ms=latencies.get(ranks["p50"]),
-        p95_ms=latencies.get(ranks["p95"]),
-        p99_ms=latencies.get(ranks["p99"]),
-        error_rate=bad / requests if requests else 0.0,
-        requests_per_minute=tuple(minutes.get(minute, 0) for minute in range(MINUTES)),
-    )
+        return UsageSummary(
+            since=since,
+            requests=requests,
+            prompt_tokens=int(prompt),
+            completion_tokens=int(completion),
+            cached_tokens=int(cached),
+            models=tuple(ModelUsage(*row) for row in models),
+            p50_ms=latencies.get(ranks["p50"]),
+            p95_ms=latencies.get(ranks["p95"]),
+            p99_ms=latencies.get(ranks["p99"]),
+            error_rate=bad / requests if requests else 0.0,
+            requests_per_minute=tuple(minutes.get(minute, 0) for minute in range(MINUTES)),
+        )
+
+    return await database.read(work)
 
 
 def _rank(percent: int, count: int) -> int:

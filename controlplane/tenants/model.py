@@ -108,3 +108,11 @@ class AuditSummary(msgspec.Struct, frozen=True):
     entries: int
     actors: dict[str, int]
     actions: dict[str, int]
+
+
+class AuditVerification(msgspec.Struct, frozen=True):
+    """`checked` entries were read; `first_bad` is the id of the first that is not what was written, or is gone."""
+
+    ok: bool
+    checked: int
+    first_bad: str | None = None

@@ -9,7 +9,6 @@ import msgspec
 
 from controlplane.store import usage as store
 from controlplane.store.db import Database
-from controlplane.tenants import accounts
 from controlplane.tenants.accounts import Position, Totals
 from controlplane.tenants.journal import Journal
 from controlplane.tenants.lines import closed_in
@@ -42,12 +41,8 @@ class Verification(msgspec.Struct, frozen=True):
 
 async def verify_usage(database: Database, journal: Journal, drained: Position) -> Verification:
     """Compare table, totals and journal; nothing may be drained meanwhile. Raises DatabaseTrouble."""
-    totals = Totals()
-    async with store.usage_snapshot(database) as snapshot:
-        expected = snapshot.drained.totals
-        duplicates = await snapshot.repeated()
-        async for record in snapshot.records():
-            totals = accounts.add(totals, record)
+    count = await store.recount_usage(database)
+    totals, expected = count.found, count.committed
     compared = pending = damaged = 0
     missing: list[str] = []
     altered: list[str] = []
@@ -68,7 +63,7 @@ async def verify_usage(database: Database, journal: Journal, drained: Position) 
         position = chunk.after
     problems = (
         *_differences(totals, expected),
-        *([f"{duplicates} rows repeat a request id"] if duplicates else []),
+        *([f"{count.repeated} rows repeat a request id"] if count.repeated else []),
         *([f"{len(missing)} records of the journal are not in the table"] if missing else []),
         *([f"{damaged} lines of the journal are damaged"] if damaged else []),
         *([f"{len(altered)} records differ from the journal"] if altered else []),
@@ -83,7 +78,7 @@ async def verify_usage(database: Database, journal: Journal, drained: Position) 
         expected_completion_tokens=expected.completion_tokens,
         journal_records=compared,
         pending=pending,
-        duplicates=duplicates,
+        duplicates=count.repeated,
         missing=tuple(missing[:NAMED]),
         altered=tuple(altered[:NAMED]),
         problems=problems,

@@ -3,12 +3,18 @@
 from typing import Any
 
 import msgspec
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.tenants.meter import Ticket
 from controlplane.tenants.model import Key, UsageRecord
 
 NOON = 20_000 * 86_400 + 43_200.0
 """Midday of some UTC day, in seconds since the epoch."""
+
+
+async def impatient(session: AsyncSession) -> None:
+    """For `Database.write`: from here on a lock is waited for no longer than 50 ms."""
+    await (await session.connection()).exec_driver_sql("PRAGMA busy_timeout = 50")
 
 
 class HandClock:

@@ -13,9 +13,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.store import migrations, schema, tables
 from controlplane.store.db import Database, DatabaseTrouble, open_database
+from controlplane.store.meta import MetaTable
 from flockpy.errors import StartError
 from tests.unit.controlplane.helpers import HandClock
 
@@ -23,6 +25,11 @@ from tests.unit.controlplane.helpers import HandClock
 def rows(path: Path, statement: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection, connection:
         return connection.execute(statement).fetchall()
+
+
+async def add_a_value(session: AsyncSession) -> None:
+    session.add(tables.Meta(key="k", value="v"))
+    await session.flush()
 
 
 def file_modes(directory: Path) -> dict[str, int]:
@@ -43,37 +50,55 @@ async def test_a_new_database_is_private_and_in_wal_mode(database: Database, tmp
 
 
 async def test_every_connection_has_foreign_keys_a_busy_timeout_and_light_syncs(database: Database):
-    for open_session in (database.read, database.write):
-        async with open_session() as session:
-            connection = await session.connection()
-            answers = [
-                (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
-                for name in ("foreign_keys", "busy_timeout", "synchronous")
-            ]
-        assert answers == [1, 5000, 1]
+    async def ask(session: AsyncSession) -> list[object]:
+        connection = await session.connection()
+        names = ("foreign_keys", "busy_timeout", "synchronous")
+        return [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one() for name in names]
+
+    assert await database.read(ask) == await database.write(ask) == [1, 5000, 1]
 
 
 async def test_a_reader_cannot_write(database: Database):
     with pytest.raises(DatabaseTrouble):
-        async with database.read() as session:
-            session.add(tables.Meta(key="k", value="v"))
+        await database.read(add_a_value)
 
 
 async def test_a_failed_block_leaves_nothing_behind(database: Database):
+    async def fail(session: AsyncSession) -> None:
+        await add_a_value(session)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with database.write() as session:
-            session.add(tables.Meta(key="k", value="v"))
-            await session.flush()
-            _ = 1 / 0
+        await database.write(fail)
     assert rows(database.path, "SELECT * FROM meta") == []
 
 
 async def test_readers_go_on_while_a_writer_is_busy(database: Database):
-    async with database.write() as session:
-        session.add(tables.Meta(key="k", value="v"))
-        await session.flush()
-        async with asyncio.timeout(2), database.read() as reader:
-            assert await reader.get(tables.Meta, "k") is None
+    async def busy(session: AsyncSession) -> str | None:
+        await add_a_value(session)
+        async with asyncio.timeout(2):
+            return await MetaTable(database).get("k")
+
+    assert await database.write(busy) is None
+    assert await MetaTable(database).get("k") == "v"
+
+
+async def test_a_caller_who_is_cancelled_leaves_no_transaction_and_no_lock_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema, "LOCK_WAIT_S", 1.0)
+    database = await open_database(tmp_path / "state.db", tmp_path / "backups", HandClock())
+    for turns in range(25):  # cut off at every step of a transaction
+        writing = asyncio.create_task(MetaTable(database).set("k", str(turns)))
+        reading = asyncio.create_task(MetaTable(database).get("k"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        reading.cancel()
+        await asyncio.gather(writing, reading, return_exceptions=True)
+    await MetaTable(database).set("k", "last")
+    assert await MetaTable(database).get("k") == "last"
+    await database.close()
 
 
 async def test_migrations_make_exactly_the_tables(tmp_path: Path):

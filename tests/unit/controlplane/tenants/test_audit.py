@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from controlplane.store.db import Database
-from controlplane.tenants.audit import Audit, AuditVerification
-from controlplane.tenants.model import AuditSummary
+from controlplane.tenants.audit import Audit
+from controlplane.tenants.model import AuditSummary, AuditVerification
 from flockpy.errors import BadRequest
 from tests.unit.controlplane.helpers import NOON, HandClock
 

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from controlplane.store.db import Database, DatabaseTrouble
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.model import Key
 from flockpy.errors import BadRequest, Conflict, NotFound, Unauthenticated
-from tests.unit.controlplane.helpers import NOON, HandClock
+from tests.unit.controlplane.helpers import NOON, HandClock, impatient
 
 
 @pytest.fixture
@@ -73,13 +74,20 @@ async def test_an_expired_key_is_refused_from_that_second_on(keyring: Keyring, c
 
 async def test_a_revoked_key_is_refused_before_the_database_knows(keyring: Keyring, database: Database):
     key, plaintext = await keyring.create("hadi", "user")
-    async with database.write() as session:
-        await session.connection()
-        revoking = asyncio.create_task(keyring.revoke(key.id))
-        await asyncio.sleep(0)
-        with pytest.raises(Unauthenticated, match="revoked"):
-            keyring.authenticate(plaintext)
-        assert not revoking.done()
+    busy = asyncio.Event()
+
+    async def write_for_long(_session: AsyncSession) -> None:
+        await busy.wait()
+
+    writing = asyncio.create_task(database.write(write_for_long))
+    await asyncio.sleep(0)
+    revoking = asyncio.create_task(keyring.revoke(key.id))
+    await asyncio.sleep(0)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        keyring.authenticate(plaintext)
+    assert not revoking.done()
+    busy.set()
+    await writing
     assert (await revoking).revoked_at == NOON
 
 
@@ -99,8 +107,7 @@ async def test_a_revocation_that_could_not_be_persisted_holds_and_can_be_repeate
 ):
     key, plaintext = await keyring.create("hadi", "user")
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
-        async with database.write() as session:
-            await (await session.connection()).exec_driver_sql("PRAGMA busy_timeout = 50")
+        await database.write(impatient)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseTrouble, match="locked"):
             await keyring.revoke(key.id)

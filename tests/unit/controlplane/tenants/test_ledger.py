@@ -22,7 +22,7 @@ from controlplane.tenants.ledger import Ledger, Recovery
 from controlplane.tenants.lines import Opened
 from controlplane.tenants.usage import Usage
 from flockpy.errors import Overloaded, StartError
-from tests.unit.controlplane.helpers import NOON, HandClock, a_record
+from tests.unit.controlplane.helpers import NOON, HandClock, a_record, impatient
 
 SEGMENT = 16 * 2**10
 
@@ -224,8 +224,7 @@ async def test_while_neither_journal_nor_table_can_be_written_records_wait_and_a
     ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(ledger_module, "WAITING_LIMIT", 20)
-    async with database.write() as session:
-        await (await session.connection()).exec_driver_sql("PRAGMA busy_timeout = 50")
+    await database.write(impatient)
     with (
         monkeypatch.context() as patch,
         closing(sqlite3.connect(database.path, isolation_level=None)) as other,
@@ -285,7 +284,7 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
     try:
         yield path
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.mark.needs_root
@@ -322,8 +321,7 @@ async def test_stopping_leaves_for_the_next_start_what_the_table_cannot_take(
 ):
     first = make(database, tmp_path)
     await first.recover()
-    async with database.write() as session:
-        await (await session.connection()).exec_driver_sql("PRAGMA busy_timeout = 50")
+    await database.write(impatient)
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         first.close(a_record("req_1"))
