@@ -85,8 +85,9 @@ async def serve(
             config=config,
             table=table,
             slots=slots,
-            forwarder=Forwarder(client),
+            forwarder=Forwarder(client, clock),
             raise_demand=cluster.raise_demand,
+            clock=clock,
         )
         services = Services(
             settings=settings,
@@ -97,7 +98,7 @@ async def serve(
             audit=Audit(database, clock),
             ledger=ledger,
             usage=Usage(database, clock),
-            requests=LiveCalls(calls),
+            requests=LiveCalls(calls, clock),
             clock=clock,
             entropy=entropy,
             version=version,
@@ -106,7 +107,9 @@ async def serve(
             metrics=metrics.render,
         )
         plane = DataPlane(
-            pipeline=Pipeline(table=table, dispatcher=dispatcher, meter=meter, calls=calls, metrics=metrics),
+            pipeline=Pipeline(
+                table=table, dispatcher=dispatcher, meter=meter, calls=calls, metrics=metrics, clock=clock
+            ),
             table=table,
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,
@@ -123,6 +126,7 @@ async def serve(
             serving = group.create_task(server.serve())
             await stop.wait()
             plane.draining = True
+            cluster.close()
             await ended(calls, config.limits.shutdown_seconds)
             server.stop()
             await serving

@@ -1,26 +1,27 @@
 """The gateway's requests in the shapes of the admin surface."""
 
-import asyncio
 from collections.abc import Sequence
 
 from controlplane.api.live import Attempt, Candidate, LiveRequest
 from controlplane.gateway.call import Call, Calls
+from flockpy.clock import Clock
 
 
 class LiveCalls:
     """What the admin surface may see and do of the gateway's calls."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
+        self._clock = clock
 
     def list(self) -> Sequence[LiveRequest]:
         """Requests on their way, oldest first."""
-        return [_shown(call) for call in self._calls.live()]
+        return [_shown(call, self._clock.monotonic()) for call in self._calls.live()]
 
     def get(self, request_id: str) -> LiveRequest | None:
         """A request on its way or lately ended."""
         call = self._calls.get(request_id)
-        return _shown(call) if call is not None else None
+        return _shown(call, self._clock.monotonic()) if call is not None else None
 
     def cancel(self, request_id: str, by: str) -> bool:
         """Give a request up; False when it has ended."""
@@ -31,9 +32,8 @@ class LiveCalls:
         return True
 
 
-def _shown(call: Call) -> LiveRequest:
+def _shown(call: Call, now: float) -> LiveRequest:
     record = call.record
-    now = asyncio.get_running_loop().time()
     ttft_ms = (call.first_byte - call.started) * 1000 if call.first_byte is not None else None
     return LiveRequest(
         request_id=call.request_id,

@@ -18,7 +18,10 @@ FlockError
 └── StartError            (no HTTP)                   the program cannot start or a command cannot run
 """
 
+import re
 from typing import ClassVar
+
+_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+([^\s/'\":]*)")
 
 
 class FlockError(Exception):
@@ -130,3 +133,8 @@ class EngineDied(FlockError):
 
 class StartError(FlockError):
     code = "start_error"
+
+
+def without_paths(text: str) -> str:
+    """Text with absolute paths cut to their last part, for those who need not know how the machine is laid out."""
+    return _PATH.sub(r"\1", text)

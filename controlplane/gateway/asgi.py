@@ -1,6 +1,5 @@
 """The data plane: one plain ASGI callable in front of the admin application, which gets every path it does not know."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -58,7 +57,6 @@ class DataPlane:
         self._clock = clock
         self._next_id = RequestIds(entropy)
         self._admin = admin
-        self._loop = asyncio.get_running_loop()
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +122,7 @@ class DataPlane:
             await reply.error(error)
 
     def _call(self, surface: Surface) -> Call:
-        return Call(self._next_id(), surface, self._clock.wall(), self._loop.time())
+        return Call(self._next_id(), surface, self._clock.wall(), self._clock.monotonic())
 
     def _user(self, scope: Scope) -> Key | None:
         key = self._authenticate(scope)

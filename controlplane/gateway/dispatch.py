@@ -10,8 +10,9 @@ from controlplane.gateway.job import ClientGone, Job
 from controlplane.routing.policy import NotLoaded
 from controlplane.routing.slots import Claim, Slots
 from controlplane.routing.table import RoutingTable
+from flockpy.clock import Clock
 from flockpy.config import Config
-from flockpy.errors import EngineUnreachable, Overloaded, UnknownModel
+from flockpy.errors import EngineUnreachable, Overloaded, UnknownModel, without_paths
 
 CONNECTS: Final = 3
 """Placements tried, or one placement tried anew, before a request that no engine accepted is given up."""
@@ -31,13 +32,14 @@ class Dispatcher:
         slots: Slots,
         forwarder: Forwarder,
         raise_demand: Callable[[str], None],
+        clock: Clock,
     ) -> None:
         self._config = config
         self._table = table
         self._slots = slots
         self._forwarder = forwarder
         self._raise_demand = raise_demand
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
 
     async def serve(self, job: Job) -> None:
         """See a request through to its answer. Raises FlockError, ClientGone."""
@@ -63,13 +65,13 @@ class Dispatcher:
 
     async def _claim(self, job: Job) -> Claim:
         call, model_id = job.call, job.route.model_id
-        since = self._loop.time()
+        since = self._clock.monotonic()
         choice = self._slots.claim(model_id)
         if not isinstance(choice, Claim):
             if isinstance(choice, NotLoaded):
                 self._want(model_id)
             choice = await self._wait(job)
-            call.queue_s += self._loop.time() - since
+            call.queue_s += self._clock.monotonic() - since
         replica = choice.decision.replica
         call.node_id, call.node_name = replica.node_id, replica.node_name
         call.stage = "prefilling"
@@ -83,7 +85,7 @@ class Dispatcher:
         if route.failure is not None:
             self._raise_demand(model_id)  # what stood in the way may be gone: the next request will know
             raise EngineUnreachable(
-                f"model {model_id} cannot be served: {route.failure}",
+                f"model {model_id} cannot be served: {without_paths(route.failure)}",
                 hint=f"once that is mended: flockpy model load {model_id}",
                 retry_after=30,
             )
@@ -101,13 +103,13 @@ class Dispatcher:
         """Stand in line for a slot. Raises Overloaded when the line is full or takes too long."""
         call, model_id = job.call, job.route.model_id
         longest = self._config.limits.queue_wait_seconds
-        deadline = self._loop.time() + longest
+        deadline = self._clock.monotonic() + longest
         waiter = self._slots.enqueue(model_id)
         call.stage, call.position = "queued", lambda: self._slots.position(waiter)
         call.on_cancel = waiter.future.cancel
         try:
             while True:
-                left = deadline - self._loop.time()
+                left = deadline - self._clock.monotonic()
                 await asyncio.wait((waiter.future,), timeout=min(TICK_S, max(left, 0.0)))
                 if call.cancelled_by:
                     raise ClientGone
@@ -117,10 +119,10 @@ class Dispatcher:
                 ready = route is not None and bool(route.replicas)
                 if not ready:
                     self._want(model_id)
-                if left <= TICK_S and self._loop.time() >= deadline:
+                if left <= TICK_S and self._clock.monotonic() >= deadline:
                     state = "all its slots are busy" if ready else "it is still loading"
                     raise Overloaded(f"no slot of model {model_id} in {longest:g} s: {state}", retry_after=10)
-                job.reply.tick(self._loop.time())
+                job.reply.tick(self._clock.monotonic())
         except BaseException:
             self._slots.abandon(waiter)
             raise

@@ -10,6 +10,7 @@ from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.stream import Tap
 from controlplane.routing.policy import RouteDecision
+from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
 from flockpy.engines.base import Quirks
 from flockpy.errors import EngineDied
@@ -30,9 +31,9 @@ class NotServed(Exception):
 
 
 class Forwarder:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
 
     async def forward(self, job: Job, decision: RouteDecision) -> None:
         """Raises NotServed before the first byte, FlockError for the engine's verdict and after it, ClientGone."""
@@ -87,26 +88,26 @@ class Forwarder:
 
     async def _head(self, job: Job, exchange: Exchange) -> Head:
         while isinstance(answer := await exchange.head(), Silent):
-            job.reply.tick(self._loop.time())
+            job.reply.tick(self._clock.monotonic())
         return answer
 
     async def _whole(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
         call = job.call
         answer = await exchange.body(MAX_ANSWER)
-        call.first_byte = self._loop.time()
+        call.first_byte = self._clock.monotonic()
         if replace := upstream.id_fix(call.surface.name, quirks):
             answer = answer.replace(*replace, 1)
         job.settle("ok", 200, call.surface.usage(answer))
         await job.reply.whole(200, b"application/json", answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
-        call, reply, loop = job.call, job.reply, self._loop
+        call, reply, monotonic = job.call, job.reply, self._clock.monotonic
         replace = upstream.id_fix(call.surface.name, quirks)
         tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, replace=replace)
         call.events = lambda: tap.events
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
-            now = loop.time()
+            now = monotonic()
             if call.first_byte is None:
                 call.first_byte, call.stage = now, "generating"
             out = tap.feed(data)
@@ -115,7 +116,7 @@ class Forwarder:
                 job.settle("failed" if tap.failed() else "ok", 200, tap.usage())
             return reply.push(out, now) if out else None
 
-        await exchange.relay(pass_on, lambda: reply.tick(loop.time()))
+        await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
         if not tap.done:
             raise EngineDied("the engine ended its answer half way", retry_after=1)
         await reply.end_stream()

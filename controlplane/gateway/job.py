@@ -1,6 +1,5 @@
 """An admitted request with everything its steps share, and the one place where it is settled."""
 
-import asyncio
 from dataclasses import dataclass
 
 from controlplane.gateway.call import Call
@@ -9,6 +8,7 @@ from controlplane.protocols.base import Inbound, Usage
 from controlplane.routing.table import Route
 from controlplane.tenants.meter import Admission
 from controlplane.tenants.model import Outcome, TokensSource, UsageRecord
+from flockpy.clock import Clock
 from flockpy.telemetry.metrics import Metrics
 
 
@@ -28,13 +28,14 @@ class Job:
     admission: Admission
     reply: Reply
     metrics: Metrics
+    clock: Clock
 
     def settle(self, outcome: Outcome, status: int, usage: Usage | None = None) -> None:
         """Write the request's one usage record; later calls do nothing. `status` is what the client got."""
         call = self.call
         if call.record is not None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self.clock.monotonic()
         source: TokensSource = "engine"
         if usage is None:
             reached = call.first_byte is not None

@@ -11,6 +11,7 @@ from controlplane.routing.resolve import AUTO, Unknown, Wanted, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
 from controlplane.tenants.model import Outcome
+from flockpy.clock import Clock
 from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
 from flockpy.telemetry.metrics import Metrics
 
@@ -24,12 +25,14 @@ class Pipeline:
         meter: Meter,
         calls: Calls,
         metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._table = table
         self._dispatcher = dispatcher
         self._meter = meter
         self._calls = calls
         self._metrics = metrics
+        self._clock = clock
 
     async def run(self, call: Call, body: bytes, traceparent: bytes, reply: Reply) -> None:
         """Serve one authenticated request to its end.
@@ -39,7 +42,7 @@ class Pipeline:
         inbound = call.surface.parse(body)
         route = self._resolve(call, inbound)
         admission = self._admit(call, inbound, route, len(body))
-        job = Job(call, inbound, body, traceparent, route, admission, reply, self._metrics)
+        job = Job(call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock)
         self._calls.add(call)
         try:
             await self._dispatcher.serve(job)

@@ -8,7 +8,7 @@ import msgspec
 
 from controlplane.protocols.base import Fields, Inbound, decode, rewrite
 from flockpy.engines.base import Quirks
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError
+from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, without_paths
 from flockpy.placement import Endpoint
 
 PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
@@ -122,7 +122,7 @@ def refusal(status: int, body: bytes, engine: str) -> FlockError:
         error = ""
     if isinstance(error, str):
         error = _EngineError(error)
-    message = f"the engine ({engine}) refused: {error.message[:2000] or f'status {status}'}"
+    message = f"the engine ({engine}) refused: {without_paths(error.message[:2000]) or f'status {status}'}"
     if error.type == "exceed_context_size_error":
         return ContextTooLong(message, field="messages")
     if status < 500 or status == 501 or error.message.startswith(_CLIENTS_FAULT):
