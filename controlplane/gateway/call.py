@@ -26,8 +26,8 @@ class Attempt(msgspec.Struct):
 class Call:
     """The state of one request; what a request does not use costs it nothing (class-level defaults).
 
-    `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` seconds in line; `position` and
-    `on_cancel` are set while they mean something; `events` counts what a stream has brought so far.
+    `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` is seconds in line;
+    `position` and `on_cancel` are set while they mean something; `events` counts what a stream has brought so far.
     """
 
     key: Key | None = None

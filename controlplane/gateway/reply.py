@@ -1,6 +1,7 @@
 """The answer to one request as it goes out: headers once, keep-alives while an engine is silent, errors in shape."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -85,7 +86,11 @@ class Reply:
 
 def _retry_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
-    if error.retry_after is not None:
+    if isinstance(error, QuotaSpent):
+        headers.append((b"retry-after", b"%d" % math.ceil(error.reset_in_s)))
+        headers.append((b"x-ratelimit-remaining-tokens", b"%d" % error.remaining))
+        headers.append((b"x-ratelimit-reset-tokens", b"%ds" % math.ceil(error.reset_in_s)))
+    elif error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, _FINAL):
         headers.append((b"x-should-retry", b"false"))
