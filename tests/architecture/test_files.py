@@ -54,6 +54,7 @@ def test_requirements_are_pinned_and_hashed_and_name_no_place(name: str) -> None
 READMES = sorted(path for path in files() if path.suffix == ".md")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 CODE_PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|sh|toml|yaml|yml|txt|c|h|conf|json)))`")
+PYTHON_PATH = re.compile(r"(?<![\w/.:-])((?:[\w-]+/)*[\w-]+\.py)\b")
 RUNTIME = re.compile(
     r"config\.yaml|admin\.key|state\.db|\.venv/?|.*\.gguf|settings\.json|models/|journal/|logs/|run/"
 )
@@ -61,13 +62,13 @@ RUNTIME = re.compile(
 
 @pytest.mark.parametrize("readme", READMES, ids=str)
 def test_files_that_a_readme_names_exist(readme: Path) -> None:
-    """Links are relative to the text; a path in backticks is relative to the text or to the root."""
+    """Links are relative to the text; others are relative to the text or to the root."""
     text = (ROOT / readme).read_text()
     here = (ROOT / readme).parent
     dead = [name for name in LINK.findall(text) if not (here / name).exists()]
     dead += [
         name
-        for name in CODE_PATH.findall(text)
+        for name in [*CODE_PATH.findall(text), *PYTHON_PATH.findall(text)]
         if not RUNTIME.fullmatch(name) and not (here / name).exists() and not (ROOT / name).exists()
     ]
     assert not dead
