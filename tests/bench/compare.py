@@ -89,9 +89,11 @@ class Table:
         """Where ours is over its target, behind another gateway, or has failed requests."""
         wrong: list[str] = []
         for case, peer in self._cells:
+            if peer != OURS:
+                continue
             if errors := self.middle(case, peer, "errors"):
-                wrong.append(f"{case} {peer}: {errors:.0f} failed requests")
-            if peer != OURS or (mine := self.multiple(case, peer)) is None:
+                wrong.append(f"{case}: {errors:.0f} failed requests")
+            if (mine := self.multiple(case, peer)) is None:
                 continue
             target = CASES[case].target
             if target is not None and mine > target:
