@@ -1,6 +1,6 @@
 """Questions that readers ask of the cluster's picture. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,26 +83,47 @@ def _adopted(placement: PlacementView, report: PlacementReport) -> InstalledMode
     )
 
 
-def model_condition(state: ClusterState, model_id: str) -> ModelCondition:
-    """Serving when one placement is routable, loading when one is on its way, failed when tried in vain."""
-    of_model = [p for p in placements(state) if p.model_id == model_id]
+def by_model(state: ClusterState) -> dict[str, list[PlacementView]]:
+    """`placements` by what they serve, for questions about every model at once."""
+    found: dict[str, list[PlacementView]] = {}
+    for placement in placements(state):
+        found.setdefault(placement.model_id, []).append(placement)
+    return found
+
+
+def model_condition(
+    state: ClusterState, model_id: str, of_model: Sequence[PlacementView] | None = None
+) -> ModelCondition:
+    """Serving when one placement is routable, loading when one is on its way, failed when tried in vain.
+
+    `of_model`: the model's placements where they are known already.
+    """
+    if of_model is None:
+        of_model = _of_model(state, model_id)
     if any(is_routable(p) for p in of_model):
         return "serving"
     if any(_is_loading(p) for p in of_model):
         return "loading"
-    if why_not(state, model_id) is not None:
+    if why_not(state, model_id, of_model) is not None:
         return "failed"
     return "installed"
 
 
-def why_not(state: ClusterState, model_id: str) -> str | None:
+def why_not(
+    state: ClusterState, model_id: str, of_model: Sequence[PlacementView] | None = None
+) -> str | None:
     """Why a model that was tried cannot be served; None when it serves, may yet, or was not tried."""
-    of_model = [p for p in placements(state) if p.model_id == model_id]
+    if of_model is None:
+        of_model = _of_model(state, model_id)
     if any(is_routable(p) or _is_loading(p) for p in of_model):
         return None
     if refusal := state.refused.get(model_id):
         return refusal.reason
     return next((p.status.reason for p in of_model if isinstance(p.status, Failed)), None)
+
+
+def _of_model(state: ClusterState, model_id: str) -> list[PlacementView]:
+    return [placement for placement in placements(state) if placement.model_id == model_id]
 
 
 def _is_loading(placement: PlacementView) -> bool:

@@ -57,6 +57,6 @@ def resolve(
 
 
 def _near(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:
-    names = [m for m in table.routes if allowed is None or m in allowed]
+    names = {m.lower(): m for m in table.routes if allowed is None or m in allowed}
     close = difflib.get_close_matches(name[:200].lower(), names, n=3, cutoff=0.5)
-    return tuple(close) or tuple(sorted(names)[:5])
+    return tuple(names[m] for m in close) or tuple(sorted(names.values())[:5])

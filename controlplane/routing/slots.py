@@ -7,9 +7,10 @@ A newcomer never overtakes a waiter. Everything runs on one event loop, so nothi
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from controlplane.routing.policy import NotLoaded, RouteDecision, Saturated, choose
-from controlplane.routing.table import RoutingTable
+from controlplane.routing.table import Replica, RoutingTable
 from flockpy.errors import Overloaded
 
 SUSPECT_S = 1.0
@@ -43,6 +44,15 @@ class Waiter:
         self.future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """`replica` is what was found wanting; another one under the same id is another matter."""
+
+    replica: Replica
+    reason: str
+    end: asyncio.TimerHandle
+
+
 class Slots:
     """`table` answers the current routing table; `depth` bounds the queue of each model."""
 
@@ -53,7 +63,7 @@ class Slots:
         self._models: dict[str, int] = {}
         self._queues: dict[str, deque[Waiter]] = {}
         self._last_used: dict[str, float] = {}
-        self._suspects: dict[str, tuple[str, float]] = {}
+        self._suspects: dict[str, _Suspicion] = {}
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -104,14 +114,29 @@ class Slots:
 
     def suspect(self, placement_id: str, reason: str) -> None:
         """Avoid a placement for `SUSPECT_S`: it refused a connection or died before its first byte."""
-        loop = asyncio.get_running_loop()
-        self._suspects[placement_id] = (reason, loop.time() + SUSPECT_S)
-        loop.call_later(SUSPECT_S, self.serve_waiters)
+        replica = self._replicas().get(placement_id)
+        if replica is None:
+            return
+        if known := self._suspects.get(placement_id):
+            known.end.cancel()
+        end = asyncio.get_running_loop().call_later(SUSPECT_S, self._trust, placement_id)
+        self._suspects[placement_id] = _Suspicion(replica, reason, end)
 
     def table_changed(self) -> None:
-        """The routing table is a new one: forget suspicions, serve whoever can be served now."""
-        self._suspects.clear()
+        """The routing table is a new one: forget suspicions of what has changed, serve whoever can be served now."""
+        if self._suspects:
+            replicas = self._replicas()
+            for placement_id, suspicion in tuple(self._suspects.items()):
+                if replicas.get(placement_id) != suspicion.replica:
+                    self._suspects.pop(placement_id).end.cancel()
         self.serve_waiters()
+
+    def _trust(self, placement_id: str) -> None:
+        del self._suspects[placement_id]
+        self.serve_waiters()
+
+    def _replicas(self) -> dict[str, Replica]:
+        return {r.placement_id: r for route in self._table().routes.values() for r in route.replicas}
 
     def released(self, decision: RouteDecision) -> None:
         placement, model = decision.replica.placement_id, decision.replica.model_id
@@ -143,7 +168,8 @@ class Slots:
         route = self._table().routes.get(model_id)
         if route is None:
             return NotLoaded(())
-        choice = choose(route, self._in_flight, self._avoided() if self._suspects else {})
+        avoid = {placement: suspicion.reason for placement, suspicion in self._suspects.items()}
+        choice = choose(route, self._in_flight, avoid)
         if not isinstance(choice, RouteDecision):
             return choice
         placement = choice.replica.placement_id
@@ -151,8 +177,3 @@ class Slots:
         self._models[model_id] = self._models.get(model_id, 0) + 1
         self._last_used[model_id] = asyncio.get_running_loop().time()
         return Claim(self, choice)
-
-    def _avoided(self) -> Mapping[str, str]:
-        now = asyncio.get_running_loop().time()
-        self._suspects = {p: s for p, s in self._suspects.items() if s[1] > now}
-        return {placement: reason for placement, (reason, _) in self._suspects.items()}

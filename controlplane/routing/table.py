@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controlplane.cluster.state import ClusterState
-from controlplane.cluster.views import is_routable, model_condition, models, placements, why_not
+from controlplane.cluster.views import PlacementView, by_model, is_routable, model_condition, models, why_not
 from flockpy.placement import Capability, Endpoint, Ready
 
 
@@ -52,36 +52,39 @@ class RoutingTable:
 def build_table(state: ClusterState, default_model: str) -> RoutingTable:
     """The table of a picture. `default_model` "" picks: a real model before the self-test one, a served one before
     an idle one, then the oldest."""
-    replicas: dict[str, list[Replica]] = {}
-    for placement in placements(state):
-        if is_routable(placement) and isinstance(placement.status, Ready) and placement.report is not None:
-            replicas.setdefault(placement.model_id, []).append(
-                Replica(
-                    placement_id=placement.id,
-                    model_id=placement.model_id,
-                    node_id=placement.node.id,
-                    node_name=placement.node.hostname or placement.node.id,
-                    engine=placement.report.engine,
-                    adopted=placement.report.adopted,
-                    local=placement.node.role == "leader",
-                    endpoint=placement.status.endpoint,
-                    slots=placement.status.slots,
-                    context_window=placement.status.context_window,
-                )
-            )
+    placed = by_model(state)
     routes: dict[str, Route] = {}
     for model in models(state).values():
-        ready = tuple(replicas.get(model.id, ()))
+        of_model = placed.get(model.id, ())
+        ready = tuple(replica for placement in of_model if (replica := _replica(placement)) is not None)
+        condition = model_condition(state, model.id, of_model)
         routes[model.id] = Route(
             model_id=model.id,
             capabilities=model.capabilities,
             context_window=max((r.context_window for r in ready), default=model.context_window),
             created_at=model.created_at,
             replicas=ready,
-            loading=not ready and model_condition(state, model.id) == "loading",
-            failure=None if ready else why_not(state, model.id),
+            loading=condition == "loading",
+            failure=why_not(state, model.id, of_model) if condition == "failed" else None,
         )
     return RoutingTable(state.version, routes, default_model or _pick_default(routes))
+
+
+def _replica(placement: PlacementView) -> Replica | None:
+    if not is_routable(placement) or not isinstance(placement.status, Ready) or placement.report is None:
+        return None
+    return Replica(
+        placement_id=placement.id,
+        model_id=placement.model_id,
+        node_id=placement.node.id,
+        node_name=placement.node.hostname or placement.node.id,
+        engine=placement.report.engine,
+        adopted=placement.report.adopted,
+        local=placement.node.role == "leader",
+        endpoint=placement.status.endpoint,
+        slots=placement.status.slots,
+        context_window=placement.status.context_window,
+    )
 
 
 def _pick_default(routes: Mapping[str, Route]) -> str | None:
