@@ -32,11 +32,11 @@ server.serve_forever()
 AGENT = """
 import os, pathlib, signal, sys
 data = pathlib.Path(os.environ["FLOCK_DATA_DIR"])
-with (data / "agent.pids").open("a") as file: file.write(f"{os.getpid()} {' '.join(sys.argv[1:])}\\n")
 def stop(*_):
     with (data / "stops").open("a") as file: file.write("agent\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
+with (data / "agent.pids").open("a") as file: file.write(f"{os.getpid()} {' '.join(sys.argv[1:])}\\n")
 sys.stdin.read()
 """
 

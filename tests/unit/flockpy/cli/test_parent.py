@@ -30,6 +30,10 @@ class Running:
         file = self.data / f"{name}.pids"
         return [int(line.split()[0]) for line in file.read_text().splitlines()] if file.exists() else []
 
+    async def settled(self) -> None:
+        self.wait_ready()
+        await self.until(lambda: self.pids("agent"))
+
     async def until(self, what: Callable[[], object], seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while not what():
@@ -99,7 +103,7 @@ async def test_it_says_where_everything_is_and_shows_the_key_on_the_first_run_on
 
 async def test_a_leader_that_dies_comes_back_and_the_agent_does_not_notice(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         os.kill(up.pids("leader")[0], signal.SIGKILL)
         await up.until(lambda: len(up.pids("leader")) == 2)
         assert len(up.pids("agent")) == 1
@@ -109,7 +113,7 @@ async def test_a_leader_that_dies_comes_back_and_the_agent_does_not_notice(tmp_p
 
 async def test_an_agent_that_dies_comes_back_and_the_leader_does_not_notice(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         os.kill(up.pids("agent")[0], signal.SIGKILL)
         await up.until(lambda: len(up.pids("agent")) == 2)
         assert len(up.pids("leader")) == 1
@@ -118,7 +122,7 @@ async def test_an_agent_that_dies_comes_back_and_the_leader_does_not_notice(tmp_
 
 async def test_the_leader_ends_before_the_agent(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         assert up.end(signal.SIGTERM) == 0
         assert (tmp_path / "stops").read_text().split() == ["leader", "agent"]
         assert holder(DataDir(tmp_path).up_lock) is None
@@ -126,14 +130,14 @@ async def test_the_leader_ends_before_the_agent(tmp_path: Path, port: int):
 
 async def test_the_children_end_when_the_parent_is_killed(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         assert up.end(signal.SIGKILL) == -signal.SIGKILL
         await up.until(lambda: not any(map(psutil.pid_exists, up.pids("leader") + up.pids("agent"))))
 
 
 async def test_ctrl_c_reaches_the_parent_alone(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         sessions = {os.getsid(pid) for pid in (up.process.pid, up.pids("leader")[0], up.pids("agent")[0])}
         assert len(sessions) == 3
         assert up.end(signal.SIGINT) == 0
@@ -153,7 +157,7 @@ async def test_a_leader_that_cannot_start_ends_it_all_without_a_loop(tmp_path: P
 async def test_a_second_signal_hurries_and_a_stubborn_leader_is_killed(tmp_path: Path, port: int):
     (tmp_path / "stubborn").touch()
     async with running(tmp_path, port, grace=600) as up:
-        up.wait_ready()
+        await up.settled()
         up.process.send_signal(signal.SIGINT)
         await up.until(lambda: (tmp_path / "stops").exists())
         assert up.end(signal.SIGINT) == 0
@@ -162,7 +166,7 @@ async def test_a_second_signal_hurries_and_a_stubborn_leader_is_killed(tmp_path:
 
 async def test_a_second_one_does_not_start(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         assert holder(DataDir(tmp_path).up_lock) == Held(up.process.pid)
         async with running(tmp_path, port) as second:
             assert second.process.wait(20) == 0
@@ -174,7 +178,7 @@ async def test_a_second_one_does_not_start(tmp_path: Path, port: int):
 
 async def test_the_agent_is_told_where_the_leader_and_its_token_are(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         told = (tmp_path / "agent.pids").read_text().split()[1:]
         assert told == [
             *("--supervised", "--local", "--leader", f"http://127.0.0.1:{port}"),
@@ -185,6 +189,6 @@ async def test_the_agent_is_told_where_the_leader_and_its_token_are(tmp_path: Pa
 
 async def test_it_stays_small(tmp_path: Path, port: int):
     async with running(tmp_path, port) as up:
-        up.wait_ready()
+        await up.settled()
         assert psutil.Process(up.process.pid).memory_info().rss < 20 * 2**20
         assert up.end(signal.SIGINT) == 0
