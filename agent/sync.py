@@ -106,13 +106,13 @@ class Sync:
         """Report, as whom the leader knows. Raises LeaderAway and StartError."""
         try:
             if self._identity is None:
-                self._identity = await self._register("")
+                self._identity = await self._register(None)
             try:
                 desired = await self._leader.heartbeat(self._identity.key, self._report())
             except NotKnown as error:
                 self._accepted.clear()
                 log.warning("the leader does not know this node: %s", error)
-                self._identity = await self._register(self._identity.node_id)
+                self._identity = await self._register(self._identity)
                 desired = await self._leader.heartbeat(self._identity.key, self._report())
         except NotKnown as error:
             raise LeaderAway(str(error)) from None
@@ -121,13 +121,14 @@ class Sync:
         self._accepted.set()
         return desired
 
-    async def _register(self, node_id: str) -> Identity:
+    async def _register(self, before: Identity | None) -> Identity:
         """Become known with the join token of the file. Raises LeaderAway and StartError."""
         token = identity.read_token(self._token_file)
         if not token:
             return self._not_accepted(f"no join token is in {self._token_file or '--token-file'}")
         try:
-            registered = await self._leader.register(Register(token, PROTOCOL, self._info(), node_id))
+            node_id, key = (before.node_id, before.key) if before else ("", "")
+            registered = await self._leader.register(Register(token, PROTOCOL, self._info(), node_id, key))
         except NotKnown as error:
             return self._not_accepted(str(error))
         except Refused as error:

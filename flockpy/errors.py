@@ -80,8 +80,14 @@ class UnknownModel(NotFound):
 
 
 class MethodNotAllowed(FlockError):
+    """`allow` is the method that is: for the header of that name."""
+
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, method: str, *, allow: str) -> None:
+        super().__init__(f"{method} is not allowed here", hint=f"use {allow.partition(',')[0]}")
+        self.allow = allow
 
 
 class Conflict(FlockError):

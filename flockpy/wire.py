@@ -23,6 +23,11 @@ class Register(msgspec.Struct, frozen=True):
     info: NodeInfo
     node_id: str = ""
     """The id this agent had before, so that a re-registration keeps its identity."""
+    node_key: str = ""
+    """The key that came with that id, good any more or not: the proof that the id was this agent's."""
+
+    def __repr__(self) -> str:
+        return f"Register({self.node_id!r})"
 
 
 class Registered(msgspec.Struct, frozen=True):

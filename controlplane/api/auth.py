@@ -53,10 +53,10 @@ def guard(services: Services) -> Callable[[_Connection, BaseRouteHandler], Await
         allowed: Access = handler.opt.get("access", "admin")
         if allowed == "open":
             return
-        presented = presented_key(connection)
+        presented = access.presented_keys(connection.scope["headers"])
         if not presented and _may_go_without(allowed, connection, services.config.auth.require_keys):
             return
-        key = services.keyring.authenticate(presented)
+        key = services.keyring.authenticate(*presented)
         connection.user.key = key
         if allowed == "admin" and key.scope != "admin":
             raise Forbidden(f"The key {key.name} has {key.scope} scope; this needs an admin key.")
@@ -64,12 +64,6 @@ def guard(services: Services) -> Callable[[_Connection, BaseRouteHandler], Await
             raise Forbidden(f"The key {key.name} has {key.scope} scope; this is for nodes alone.")
 
     return check
-
-
-def presented_key(connection: _Connection) -> str:
-    """The key a request carries, in either header, or ""."""
-    headers = connection.headers
-    return access.presented_key(headers.get("authorization", ""), headers.get("x-api-key", ""))
 
 
 def calling_node(request: ApiRequest) -> str:

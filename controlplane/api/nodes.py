@@ -28,7 +28,10 @@ async def register(data: JSONBody[wire.Register], request: ApiRequest, services:
     token = services.join_tokens.check(data.token)
     _check_protocol(data.protocol)
     cluster = services.cluster
-    node_id = _identity(cluster.state, token, data.node_id) or new_id("n", services.entropy)
+    claimed = (
+        data.node_id if data.node_id and services.keyring.owner_of(data.node_key) == data.node_id else ""
+    )
+    node_id = _identity(cluster.state, token, claimed) or new_id("n", services.entropy)
     await services.join_tokens.redeem(token)
     await _revoke_keys(services, node_id)
     _, plaintext = await services.keyring.create(f"node {node_id}", "node", subject=node_id)
@@ -130,8 +133,8 @@ def _node(state: ClusterState, node_id: str) -> NodeState:
 def _identity(state: ClusterState, token: JoinToken, claimed: str) -> str | None:
     """The id this node had before, if it may have it again; None: it gets a new one.
 
-    There is one leader's machine, so its agent is known by its token. Another node gets back the id it claims
-    unless somebody is alive under it: a join token proves a guest, not that guest's name.
+    There is one leader's machine, so its agent is known by its token. A join token proves a guest, not that guest's
+    name: `claimed` is the id whose key the agent could show, and nobody may be alive under it.
     """
     if token.role == "leader":
         own = views.leader_node(state)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controlplane.tenants.access import is_local, presented_key
+from controlplane.tenants.access import is_local, presented_keys
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.model import Key
 
@@ -16,16 +16,10 @@ class Authenticator:
 
     def __call__(self, scope: dict[str, Any]) -> Key | None:
         """Raises Unauthenticated."""
-        authorization = api_key = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"x-api-key":
-                api_key = value
-        presented = presented_key(authorization.decode("latin-1"), api_key.decode("latin-1"))
+        presented = presented_keys(scope["headers"])
         if not presented and not self._require_keys and self._local(scope):
             return None
-        return self._keyring.authenticate(presented)
+        return self._keyring.authenticate(*presented)
 
     def _local(self, scope: dict[str, Any]) -> bool:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}

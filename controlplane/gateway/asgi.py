@@ -1,5 +1,6 @@
 """The data plane: one plain ASGI callable in front of the admin application, which gets every path it does not know."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -19,6 +20,8 @@ from flockpy.config import Limits
 from flockpy.errors import FlockError, Forbidden, MethodNotAllowed, Overloaded, UnknownModel
 from flockpy.ids import Entropy, RequestIds
 from flockpy.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -81,7 +84,7 @@ class DataPlane:
         gone: Any = None  # granian's own kind of future
         try:
             if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{scope['method']} is not allowed here", hint="use POST")
+                raise MethodNotAllowed(scope["method"], allow="POST")
             if self.draining:
                 raise Overloaded("the leader is shutting down", retry_after=5)
             call.key = self._user(scope)
@@ -93,6 +96,8 @@ class DataPlane:
         except FlockError as error:
             self._metrics.refusals.labels(surface.name, error.code).inc()
             await reply.error(error)
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            await reply.error(_unexpected(call, error))
         finally:
             if gone is not None:
                 gone.cancel()
@@ -102,7 +107,7 @@ class DataPlane:
         reply = Reply(send, call)
         try:
             if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed(f"{scope['method']} is not allowed here", hint="use GET")
+                raise MethodNotAllowed(scope["method"], allow="GET, HEAD")
             key = self._user(scope)
             allowed, table = key.models if key else None, self._table()
             anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
@@ -120,6 +125,8 @@ class DataPlane:
             await reply.whole(200, b"application/json", body)
         except FlockError as error:
             await reply.error(error)
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            await reply.error(_unexpected(call, error))
 
     def _call(self, surface: Surface) -> Call:
         return Call(self._next_id(), surface, self._clock.wall(), self._clock.monotonic())
@@ -129,6 +136,12 @@ class DataPlane:
         if key is not None and key.scope == "node":
             raise Forbidden("a node's key does no inference", hint="flockpy token create NAME")
         return key
+
+
+def _unexpected(call: Call, error: Exception) -> FlockError:
+    """What a client is told of our own mistake; the log has it all."""
+    log.error("the request %s failed", call.request_id, exc_info=error)
+    return FlockError("the leader failed on this request; its log says why")
 
 
 def _client_left(call: Call, future: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flockpy.config import Limits
-from flockpy.errors import BodyTimeout, BodyTooLarge
+from flockpy.errors import BadRequest, BodyTimeout, BodyTooLarge
 
 Receive = Callable[[], Any]
 """ASGI's `receive`; what it answers is awaitable and, under granian, a future that can be cancelled."""
@@ -14,7 +14,8 @@ Receive = Callable[[], Any]
 async def read_body(receive: Receive, length: int | None, limits: Limits) -> bytes:
     """The whole body; `length` as announced, None for a chunked one.
 
-    Raises BodyTooLarge, before reading when `length` tells, and BodyTimeout when it stops arriving.
+    Raises BodyTooLarge, before reading when `length` tells; BodyTimeout when it stops arriving; BadRequest when the
+    connection ends before it does.
     """
     if length is not None and length > limits.body_bytes:
         raise _too_large(limits.body_bytes)
@@ -53,7 +54,7 @@ async def _received(receive: Receive, within: float) -> dict[str, Any]:
     finally:
         timer.cancel()
     if message["type"] != "http.request":
-        raise BodyTimeout("the client left before its body was complete", field="body")
+        raise BadRequest("the body ended before it was complete, or is framed wrongly", field="body")
     return message
 
 

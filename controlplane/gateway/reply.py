@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from controlplane.gateway.call import Call
-from flockpy.errors import FlockError, NotFound, QuotaSpent, Unauthenticated
+from flockpy.errors import FlockError, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -67,7 +67,7 @@ class Reply:
             await self._send({"type": "http.response.body", "body": data, "more_body": False})
             return
         body = surface.error(error)
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._headers(), *_retry_headers(error)]
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._headers(), *_error_headers(error)]
         self.started = True
         await self._send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
@@ -77,14 +77,14 @@ class Reply:
         headers = [(b"x-request-id", call.request_id.encode())]
         if call.model:
             headers.append((b"x-flock-model", _safe(call.model)))
-        if call.node_id:
+            headers.append((b"x-flock-queue-ms", b"%d" % (call.queue_s * 1000)))
+        if call.attempts:
             headers.append((b"x-flock-node", _safe(call.node_name)))
             headers.append((b"x-flock-route", call.attempts[-1].decision.reason.encode()))
-            headers.append((b"x-flock-queue-ms", b"%d" % (call.queue_s * 1000)))
         return headers
 
 
-def _retry_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
+def _error_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, QuotaSpent):
         headers.append((b"retry-after", b"%d" % math.ceil(error.reset_in_s)))
@@ -92,6 +92,8 @@ def _retry_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-ratelimit-reset-tokens", b"%ds" % math.ceil(error.reset_in_s)))
     elif error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
     if isinstance(error, _FINAL):
         headers.append((b"x-should-retry", b"false"))
     elif error.retryable:

@@ -1,5 +1,6 @@
 """What is sent to an engine for a request: the client's own bytes, changed only where they must be. Pure."""
 
+import re
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,12 +107,22 @@ class _EngineAnswer(msgspec.Struct):
     error: _EngineError | str = ""
 
 
-_CLIENTS_FAULT = (
-    "Failed to parse",
-    "image input is not supported",
-    "audio input is not supported",
-    "Unable to generate",
-)
+_FIELD = re.compile(r"Field '([^']+)': ")
+_COMPLAINTS = {
+    "Failed to parse messages": "messages",
+    "unsupported content[].type": "messages",
+    "All non-assistant messages": "messages",
+    "image input is not supported": "messages",
+    "audio input is not supported": "messages",
+    "Failed to parse tools": "tools",
+    "Invalid tool_choice": "tool_choice",
+    "response_format type": "response_format",
+    "Prompt contains invalid tokens": "prompt",
+    "Unknown reasoning format": "reasoning_format",
+    "Failed to parse": None,
+    "Unable to generate": None,
+}
+"""How llama.cpp begins what it says of a client's mistake, whatever status it gives it, and the field it means."""
 
 
 def refusal(status: int, body: bytes, engine: str) -> FlockError:
@@ -125,6 +136,10 @@ def refusal(status: int, body: bytes, engine: str) -> FlockError:
     message = f"the engine ({engine}) refused: {without_paths(error.message[:2000]) or f'status {status}'}"
     if error.type == "exceed_context_size_error":
         return ContextTooLong(message, field="messages")
-    if status < 500 or status == 501 or error.message.startswith(_CLIENTS_FAULT):
-        return BadRequest(message)
+    complaint = next((begin for begin in _COMPLAINTS if error.message.startswith(begin)), None)
+    if complaint is not None:
+        return BadRequest(message, field=_COMPLAINTS[complaint])
+    if status < 500 or status == 501:
+        named = _FIELD.match(error.message)
+        return BadRequest(message, field=named[1] if named else None)
     return EngineDied(message, retry_after=1)

@@ -90,12 +90,12 @@ def read_fields(body: bytes) -> Fields:
     return fields
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """Decode JSON from a client. Raises BadRequest that names the field or the place."""
+def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, within: str = "") -> T:
+    """Decode JSON from a client; `within` is the field it stands in. Raises BadRequest that names field or place."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), within) from None
     except msgspec.DecodeError as error:
         raise BadRequest(f"the body is not valid JSON: {error}", field="body") from None
     except RecursionError:
@@ -114,9 +114,9 @@ _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 
-def _invalid(message: str) -> BadRequest:
+def _invalid(message: str, within: str) -> BadRequest:
     at = _AT.search(message)
-    path = at["path"].removeprefix("$").removeprefix(".") if at else ""
+    path = (within + at["path"].removeprefix("$")).removeprefix(".") if at else within
     if missing := re.search(r"missing required field `([^`]+)`", message):
         path = f"{path}.{missing[1]}" if path else missing[1]
     return BadRequest(f"{path or 'body'}: {_AT.sub('', message)}", field=path or "body")

@@ -14,7 +14,8 @@ from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError
 from flockpy.placement import Capability
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""No more than engines can hold: llama.cpp takes larger numbers modulo 2**32."""
 _Object = dict[str, msgspec.Raw]
 _Texts = str | list[str | int | list[int]]
 """One text, several, one as token numbers, or several of these."""
@@ -141,7 +142,7 @@ _SAMPLING: Final = msgspec.json.Decoder(_Sampling)
 _SAMPLING_FIELDS: Final = frozenset(_Sampling.__struct_fields__)
 _CHAT: Final = msgspec.json.Decoder(_Chat)
 _COMPLETION: Final = msgspec.json.Decoder(_Completion)
-_TEXTS: Final = msgspec.json.Decoder(dict[str, _Texts | None])
+_TEXTS: Final = msgspec.json.Decoder[_Texts | None](_Texts | None)
 _EMBEDDING: Final = msgspec.json.Decoder(_Embedding)
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
@@ -289,7 +290,7 @@ def _sampling(fields: Fields) -> _Sampling:
 
 def _count_texts(fields: Fields, name: str) -> int:
     """How many texts `name` holds. Raises BadRequest when there is none, or text and numbers are mixed."""
-    texts = decode(_TEXTS, msgspec.json.encode({name: fields[name]})).get(name) if name in fields else None
+    texts: _Texts | None = decode(_TEXTS, fields[name], name) if name in fields else None
     if isinstance(texts, str):
         return 1
     if not texts:

@@ -1,17 +1,29 @@
 """What a request says about who makes it. Pure."""
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
+
+from flockpy.errors import Unauthenticated
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def presented_key(authorization: str, api_key: str) -> str:
-    """The key in the values of ``Authorization`` and ``x-api-key``, or ""."""
-    scheme, _, bearer = authorization.partition(" ")
-    if scheme.lower() == "bearer" and bearer.strip():
-        return bearer.strip()
-    return api_key.strip()
+def presented_keys(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    """The keys in ``Authorization`` and ``x-api-key``, of which one has to be good.
+
+    Raises Unauthenticated when one of these headers says two things: what checked the request before us may have
+    read the other one.
+    """
+    authorization = api_key = b""
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = _same(authorization, value, "Authorization")
+        elif name == b"x-api-key":
+            api_key = _same(api_key, value, "x-api-key")
+    scheme, _, bearer = authorization.decode("latin-1").partition(" ")
+    keys = (bearer.strip() if scheme.lower() == "bearer" else "", api_key.decode("latin-1").strip())
+    return tuple(key for key in keys if key)
 
 
 def is_local(address: str, host: str, origin: str | None) -> bool:
@@ -23,6 +35,12 @@ def is_local(address: str, host: str, origin: str | None) -> bool:
     if not _is_loopback(address) or not _is_local_name(host):
         return False
     return origin is None or origin.partition("://")[2] == host
+
+
+def _same(known: bytes, value: bytes, header: str) -> bytes:
+    if known and known != value:
+        raise Unauthenticated(f"The header {header} stands in the request twice", hint="send it once")
+    return value
 
 
 def _is_local_name(host: str) -> bool:

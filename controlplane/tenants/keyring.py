@@ -27,15 +27,18 @@ class Keyring:
         """Read all keys."""
         self._by_hash = {key.hash: key for key in await store.load_keys(self._database)}
 
-    def authenticate(self, presented: str) -> Key:
-        """The key whose plaintext was `presented`.
+    def authenticate(self, *presented: str) -> Key:
+        """The first good key of those whose plaintexts were `presented`.
 
-        Raises Unauthenticated when it is empty, unknown, revoked or expired.
+        Raises Unauthenticated when there is none: not one given, unknown, revoked or expired.
         """
-        key = self._by_hash.get(hash_key(presented))
-        if key is not None and key.revoked_at is None:
-            if key.expires_at is None or self._clock.wall() < key.expires_at:
+        known = [self._by_hash.get(hash_key(plaintext)) for plaintext in presented]
+        now = self._clock.wall()
+        for key in known:
+            if key is not None and _live(key, now):
                 return key
+        key = next((key for key in known if key is not None), None)
+        if key is not None and key.revoked_at is None:
             raise Unauthenticated(
                 f"The API key {key.prefix}… ({key.name}) has expired",
                 hint="ask the administrator for a new one: flockpy token create",
@@ -45,13 +48,18 @@ class Keyring:
                 f"The API key {key.prefix}… ({key.name}) was revoked",
                 hint="ask the administrator for a new one: flockpy token create",
             )
-        if not presented:
+        if not any(presented):
             raise Unauthenticated(
                 "No API key was given", hint="send Authorization: Bearer KEY or x-api-key: KEY"
             )
         raise Unauthenticated(
             "The API key is not known here", hint="check it for typing errors, or ask the administrator"
         )
+
+    def owner_of(self, plaintext: str) -> str:
+        """The subject of the key whose plaintext this is, be it revoked or expired; "" when nobody's."""
+        key = self._by_hash.get(hash_key(plaintext))
+        return key.subject if key is not None else ""
 
     def list(self) -> tuple[Key, ...]:
         """All keys, oldest first, revoked and expired ones too."""

@@ -107,11 +107,22 @@ async def test_nobody_takes_the_name_of_a_node_that_is_alive(world: World):
     node_id, headers = await join(world)
     await beat(world, headers, 0)
     _, token = await world.services.join_tokens.issue("worker")
-    taken = await world.client.post(f"{NODES}/register", json=registration(token, node_id=node_id))
+    proof = {"node_id": node_id, "node_key": headers["authorization"].removeprefix("Bearer ")}
+    taken = await world.client.post(f"{NODES}/register", json=registration(token, **proof))
     assert (taken.status_code, taken.json()["error"]["field"]) == (409, "node_id")
     world.services.cluster.apply(HealthChecked(world.services.clock.monotonic() + 100))
-    back = await world.client.post(f"{NODES}/register", json=registration(token, node_id=node_id))
+    back = await world.client.post(f"{NODES}/register", json=registration(token, **proof))
     assert back.json()["node_id"] == node_id
+
+
+async def test_the_name_of_a_node_that_is_away_is_for_whom_shows_its_key(world: World):
+    node_id, headers = await join(world)
+    _, other = await join(world)
+    stolen = other["authorization"].removeprefix("Bearer ")
+    world.services.cluster.apply(HealthChecked(world.services.clock.monotonic() + 100))
+    for key in ("", "sk-orc-guessed", stolen):
+        assert (await join(world, node_id=node_id, node_key=key))[0] != node_id
+    assert (await beat(world, headers, 0)).status_code == 200
 
 
 async def test_an_agent_whose_identity_another_has_taken_over_is_told_so(world: World):
