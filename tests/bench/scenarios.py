@@ -16,6 +16,7 @@ STREAMS = 1000
 CHUNKS = 64
 FLAT_MB = 20
 STALLED = 50
+STALLED_MB = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +89,29 @@ def flat_memory(peer: Peer, mock_pid: int, core: int | None, requests: int = 50_
 def stalled_readers(
     peer: Peer, mock_pid: int, core: int | None, clients: int = STALLED, seconds: float = 10
 ) -> Iterator[Finding]:
-    """Clients that stop reading an endless burst neither grow the gateway nor hold up others."""
+    """Clients that stop reading an endless burst cost their buffers, no more, and do not hold up others."""
     pid = _pid(peer)
     measure(peer, CASES["a"], mock_pid=mock_pid, seconds=1, warm_s=0, core=core)
     before = rss_mb(pid)
+    memory: list[float] = []
+    failed = slowest = 0.0
     with contextlib.ExitStack() as stack:
         for _ in range(clients):
             stack.enter_context(_stalled_client(peer))
-        peak, failed, slowest = before, 0.0, 0.0
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             m = measure(peer, CASES["a"], mock_pid=mock_pid, seconds=0.5, warm_s=0, core=core)
             failed += m.number("errors") or 0
             slowest = max(slowest, m.number("latency_ms", "p99") or 0)
-            peak = max(peak, rss_mb(pid))
-        text = f"{before:.0f} MB before, {peak:.0f} MB at most"
-        yield Finding(
-            f"memory grows at most {FLAT_MB} MB while {clients} clients stop reading",
-            text,
-            peak - before <= FLAT_MB,
-        )
-        text = f"{failed:.0f} failed, p99 {slowest} ms"
-        yield Finding("others are served meanwhile", text, not failed)
+            memory.append(rss_mb(pid))
+    cost = (memory[0] - before) / clients
+    text = f"{cost:.2f} MB each: {before:.0f} MB before, {memory[0]:.0f} MB with {clients} of them"
+    yield Finding(f"a client that stops reading costs at most {STALLED_MB} MB", text, cost <= STALLED_MB)
+    text = f"{memory[0]:.0f} MB at first, {max(memory):.0f} MB at most in {seconds:g} s"
+    yield Finding(
+        f"while they stay, memory is flat within {FLAT_MB} MB", text, max(memory) - memory[0] <= FLAT_MB
+    )
+    yield Finding("others are served meanwhile", f"{failed:.0f} failed, p99 {slowest} ms", not failed)
 
 
 @contextlib.contextmanager
