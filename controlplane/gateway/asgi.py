@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from controlplane.gateway.body import Receive, read_body
+from controlplane.gateway.body import BodyReader, Receive
 from controlplane.gateway.call import Call
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.reply import Reply, Send
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
 Authenticate = Callable[[Scope], Key | None]
 """The key a request presents; None where keys are not required. Raises Unauthenticated."""
 
@@ -55,7 +56,7 @@ class DataPlane:
         self._pipeline = pipeline
         self._table = table
         self._authenticate = authenticate
-        self._limits = limits
+        self._bodies = BodyReader(limits)
         self._metrics = metrics
         self._clock = clock
         self._next_id = RequestIds(entropy)
@@ -87,12 +88,13 @@ class DataPlane:
                 raise MethodNotAllowed(scope["method"], allow="POST")
             if self.draining:
                 raise Overloaded("the leader is shutting down", retry_after=5)
+            headers: Headers = dict(scope["headers"])
             call.key = self._user(scope)
-            length, traceparent = _read_headers(scope)
-            body = await read_body(receive, length, self._limits)
+            length = headers.get(b"content-length", b"")
+            body = await self._bodies.read(receive, int(length) if length.isdigit() else None)
             gone = receive()
             gone.add_done_callback(partial(_client_left, call))
-            await self._pipeline.run(call, body, traceparent, reply)
+            await self._pipeline.run(call, body, _traceparent(headers), reply)
         except FlockError as error:
             self._metrics.refusals.labels(surface.name, error.code).inc()
             await reply.error(error)
@@ -108,9 +110,10 @@ class DataPlane:
         try:
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed(scope["method"], allow="GET, HEAD")
+            headers: Headers = dict(scope["headers"])
             key = self._user(scope)
             allowed, table = key.models if key else None, self._table()
-            anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
+            anthropic = b"anthropic-version" in headers
             if scope["path"] in (MODELS, MODELS + "/"):
                 body = render_list(table, allowed, anthropic=anthropic)
             else:
@@ -149,12 +152,7 @@ def _client_left(call: Call, future: Any) -> None:
         call.cancel("client")
 
 
-def _read_headers(scope: Scope) -> tuple[int | None, bytes]:
-    """The announced length of the body, and a well-formed ``traceparent`` or b""."""
-    length, traceparent = None, b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = int(value) if value.isdigit() else None
-        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-            traceparent = value
-    return length, traceparent
+def _traceparent(headers: Headers) -> bytes:
+    """The request's ``traceparent`` when it is well-formed, else b""."""
+    value = headers.get(b"traceparent", b"")
+    return value if value and _TRACEPARENT.fullmatch(value) else b""

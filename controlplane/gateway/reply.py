@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from controlplane.gateway.call import Call
@@ -101,6 +102,7 @@ def _error_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
     return headers
 
 
+@lru_cache(maxsize=4096)
 def _safe(text: str) -> bytes:
     """Header bytes of a name an admin or a host chose: anything but visible ASCII becomes "?"."""
     return "".join(c if " " < c <= "~" else "?" for c in text).encode()
