@@ -1,6 +1,7 @@
 """Reading a request's body within bounds of size and patience."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,14 +14,24 @@ Receive = Callable[[], Any]
 SWEEP_S: Final = 0.5
 
 
+class _Arrival:
+    """A body on its way: what is awaited of it, until when, and whether that time is over."""
+
+    __slots__ = ("deadline", "future", "late")
+
+    def __init__(self) -> None:
+        self.future: Any = None
+        self.deadline = math.inf
+        self.late = False
+
+
 class BodyReader:
     """Reads bodies. One timer looks after all that are on their way: one for each would cost more than reading."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._awaited: dict[int, tuple[Any, float]] = {}
-        self._late: set[int] = set()
+        self._arrivals: set[_Arrival] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive, length: int | None) -> bytes:
@@ -32,48 +43,45 @@ class BodyReader:
         limits = self._limits
         if length is not None and length > limits.body_bytes:
             raise _too_large(limits.body_bytes)
-        deadline = self._loop.time() + limits.body_total_seconds
+        latest = self._loop.time() + limits.body_total_seconds
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await self._received(receive, deadline)
-            data: bytes = message["body"]
-            size += len(data)
-            if size > limits.body_bytes:
-                raise _too_large(limits.body_bytes)
-            parts.append(data)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _received(self, receive: Receive, deadline: float) -> dict[str, Any]:
-        future = receive()
-        number = id(future)
-        patience = self._loop.time() + self._limits.body_read_seconds
-        self._awaited[number] = (future, min(patience, deadline))
+        arrival = _Arrival()
+        self._arrivals.add(arrival)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
         try:
-            message = await future
+            while True:
+                arrival.deadline = min(self._loop.time() + limits.body_read_seconds, latest)
+                arrival.future = receive()
+                message = await arrival.future
+                if message["type"] != "http.request":
+                    raise BadRequest(
+                        "the body ended before it was complete, or is framed wrongly", field="body"
+                    )
+                data: bytes = message["body"]
+                size += len(data)
+                if size > limits.body_bytes:
+                    raise _too_large(limits.body_bytes)
+                parts.append(data)
+                if not message.get("more_body"):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
         except asyncio.CancelledError:
-            if number not in self._late:
+            if not arrival.late:
                 raise
             raise BodyTimeout(
                 "the body stopped arriving", field="body", hint="send it without pauses"
             ) from None
         finally:
-            del self._awaited[number]
-            self._late.discard(number)
-        if message["type"] != "http.request":
-            raise BadRequest("the body ended before it was complete, or is framed wrongly", field="body")
-        return message
+            self._arrivals.discard(arrival)
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for number, (future, deadline) in self._awaited.items():
-            if now >= deadline:
-                self._late.add(number)
-                future.cancel()
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._awaited else None
+        for arrival in self._arrivals:
+            if now >= arrival.deadline:
+                arrival.late = True
+                arrival.future.cancel()
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._arrivals else None
 
 
 def _too_large(limit: int) -> BodyTooLarge:
