@@ -29,18 +29,14 @@ def text(url: str, data: DataDir, *, key: str, reachable: bool, bold: bool) -> s
     """The banner; `key` "" means it was shown before."""
     strong, plain = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
     shown = key or f'$(cat "{data.admin_key}")'
-    join = (
-        "flockpy token create --node"
-        if reachable
-        else "flockpy up --listen 0.0.0.0:8080, then join from there"
-    )
+    first = "" if reachable else " (once it listens on the network: flockpy up --listen 0.0.0.0:8080)"
     body = '{"model":"' + DEMO_MODEL + '","messages":[{"role":"user","content":"hello"}]}'
     return f"""
 {strong}flockpy is ready.{plain}
   API         {url}/v1
   Dashboard   {url}
   Admin key   {key or f"in {data.admin_key}"}
-  Add a node  {join}
+  Add a node  flockpy token create --node{first}
 
   Try it:
     curl {url}/v1/chat/completions \\

@@ -1,5 +1,6 @@
 """``flockpy up`` and ``flockpy down``."""
 
+import contextlib
 import errno
 import json
 import os
@@ -13,11 +14,14 @@ import typer
 from flockpy.cli import client, output
 from flockpy.cli.parent import Plan, module_command
 from flockpy.cli.status import status
+from flockpy.clock import SystemClock
 from flockpy.config import is_loopback, split_listen
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
 from flockpy.paths import package_root
 from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
+
+_LOOK_S = 0.1
 
 
 def up(
@@ -135,9 +139,13 @@ def down() -> None:
         raise StartError(f"process {held.pid} belongs to another user", hint="sudo flockpy down") from None
     output.note(f"stopping (pid {held.pid}) …")
     patience = 2 * (settings.config.limits.shutdown_seconds + 5) + 5
-    try:
-        process.wait(patience)
-    except psutil.TimeoutExpired:
-        message = f"process {held.pid} has not ended within {patience:.0f} s"
-        raise StartError(message, hint=f"flockpy down again, or kill -9 {held.pid}") from None
+    deadline = SystemClock().monotonic() + patience
+    while (
+        holder(lock) == held
+    ):  # a process may be dead and still be listed; the lock it has let go of says more
+        if SystemClock().monotonic() > deadline:
+            message = f"process {held.pid} has not ended within {patience:.0f} s"
+            raise StartError(message, hint=f"flockpy down again, or kill -9 {held.pid}")
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(_LOOK_S)
     output.line("stopped")
