@@ -20,6 +20,7 @@ from flockpy.engines.base import EngineDriver, Machine
 from flockpy.engines.fake import FakeDriver
 from flockpy.engines.llamacpp import PROGRAM
 from flockpy.node import Device, EngineInfo, Hardware, NodeInfo
+from flockpy.version import VERSION
 
 TOOL_S = 10.0
 _PACKAGES = ("xllamacpp",)
@@ -94,7 +95,7 @@ async def probe(config: Config, drivers: Sequence[EngineDriver], run: Run = run_
 def node_info(probed: Probed) -> NodeInfo:
     """What the leader is told; the fake engine is nobody's business."""
     engines = tuple(engine for engine in probed.engines if engine.name != FakeDriver.name)
-    return NodeInfo(socket.gethostname(), package_version("flockpy") or "dev", probed.hardware, engines)
+    return NodeInfo(socket.gethostname(), VERSION, probed.hardware, engines)
 
 
 def package_version(name: str) -> str:

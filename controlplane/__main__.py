@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import importlib.metadata
 import os
 import secrets
 import signal
@@ -15,9 +14,10 @@ from flockpy.clock import SystemClock
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, acquire
 from flockpy.security import private_dir
-from flockpy.settings import Settings, load, prepare_data_dir
+from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
 from flockpy.supervision import parent_gone
 from flockpy.telemetry import logs
+from flockpy.version import VERSION
 
 START_ERROR = 3
 """Exit code of a start that cannot succeed until somebody mends what the message says."""
@@ -29,6 +29,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = load(os.environ)
+        refuse_open_door(settings, os.environ)
         prepare_data_dir(settings.data)
         logs.setup(settings.config.log_level, settings.config.log_format)
         lock = acquire(private_dir(settings.data.run) / "leader.lock")
@@ -56,7 +57,7 @@ async def _run(settings: Settings, *, supervised: bool) -> None:
             settings,
             SystemClock(),
             secrets.token_bytes,
-            version=importlib.metadata.version("flockpy"),
+            version=VERSION,
             stop=stop,
         )
     finally:

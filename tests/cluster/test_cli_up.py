@@ -1,6 +1,7 @@
 """`flockpy up`, `status` and `down` as a person uses them: a real leader, a real agent, the demo model."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -81,8 +82,9 @@ class Home:
         children = psutil.Process(held.pid or 0).children()
         found: dict[str, psutil.Process] = {}
         for child in children:
-            command = child.cmdline()
-            found |= {name: child for name in ("controlplane", "agent") if name in command}
+            with contextlib.suppress(psutil.Error):  # one that ends right now
+                command = child.cmdline()
+                found |= {name: child for name in ("controlplane", "agent") if name in command}
         return found
 
 
