@@ -1,7 +1,8 @@
-"""Tests that need a tool which not every machine has are skipped, named and counted."""
+"""What every test may ask for: tools that not every machine has, and a fixed place for the checkout."""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,9 @@ def _lacks(item: pytest.Item) -> list[str]:
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         lacks.append("root")
     return lacks
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of this checkout."""
+    return Path(__file__).resolve().parent.parent
