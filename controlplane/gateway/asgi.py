@@ -63,21 +63,18 @@ class DataPlane:
         self._admin = admin
         self.draining = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._admin(scope, receive, send)
-            return
+            return self._admin(scope, receive, send)
         path = scope["path"]
         surface = SURFACES.get(path)
         if surface is not None:
-            await self._infer(surface, scope, receive, send)
-        elif path == MODELS or path.startswith(MODELS + "/"):
-            await self._models(scope, send)
-        elif path == "/" and scope["method"] == "HEAD":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await self._admin(scope, receive, send)
+            return self._infer(surface, scope, receive, send)
+        if path == MODELS or path.startswith(MODELS + "/"):
+            return self._models(scope, send)
+        if path == "/" and scope["method"] == "HEAD":
+            return _nothing(send)
+        return self._admin(scope, receive, send)
 
     async def _infer(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call(surface)
@@ -145,6 +142,11 @@ def _unexpected(call: Call, error: Exception) -> FlockError:
     """What a client is told of our own mistake; the log has it all."""
     log.error("the request %s failed", call.request_id, exc_info=error)
     return FlockError("the leader failed on this request; its log says why")
+
+
+async def _nothing(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _client_left(call: Call, future: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from controlplane.gateway.forward import Forwarder, NotServed
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.routing.policy import NotLoaded
+from controlplane.routing.policy import NotLoaded, Saturated
 from controlplane.routing.slots import Claim, Slots
 from controlplane.routing.table import RoutingTable
 from flockpy.clock import Clock
@@ -45,8 +45,12 @@ class Dispatcher:
         """See a request through to its answer. Raises FlockError, ClientGone."""
         connects = breaks = 0
         while True:
-            claim = await self._claim(job)
+            claim = self._slots.claim(job.route.model_id)
+            if not isinstance(claim, Claim):
+                claim = await self._claim_later(job, claim)
             replica = claim.decision.replica
+            job.call.node_id, job.call.node_name = replica.node_id, replica.node_name
+            job.call.stage = "prefilling"
             try:
                 await self._forwarder.forward(job, claim.decision)
                 return
@@ -63,19 +67,13 @@ class Dispatcher:
             finally:
                 claim.release()
 
-    async def _claim(self, job: Job) -> Claim:
-        call, model_id = job.call, job.route.model_id
+    async def _claim_later(self, job: Job, why: Saturated | NotLoaded) -> Claim:
         since = self._clock.monotonic()
-        choice = self._slots.claim(model_id)
-        if not isinstance(choice, Claim):
-            if isinstance(choice, NotLoaded):
-                self._want(model_id)
-            choice = await self._wait(job)
-            call.queue_s += self._clock.monotonic() - since
-        replica = choice.decision.replica
-        call.node_id, call.node_name = replica.node_id, replica.node_name
-        call.stage = "prefilling"
-        return choice
+        if isinstance(why, NotLoaded):
+            self._want(job.route.model_id)
+        claim = await self._wait(job)
+        job.call.queue_s += self._clock.monotonic() - since
+        return claim
 
     def _want(self, model_id: str) -> None:
         """See to it that an unloaded model gets loaded. Raises FlockError where nothing would come of waiting."""

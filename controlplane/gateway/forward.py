@@ -14,7 +14,7 @@ from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
 from flockpy.engines.base import Quirks
 from flockpy.errors import EngineDied
-from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, Origin, Silent
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Origin, Silent
 
 MAX_ANSWER: Final = 256 * 2**20
 MAX_REFUSAL: Final = 2**20
@@ -72,7 +72,8 @@ class Forwarder:
         try:
             if call.cancelled_by:
                 raise ClientGone
-            answer = await self._head(job, exchange)
+            while isinstance(answer := await exchange.head(), Silent):
+                job.reply.tick(self._clock.monotonic())
             if answer.status in _NO_ANSWER:
                 raise NotServed(f"it answered with status {answer.status}", sent=False)
             if answer.status >= 400:
@@ -85,11 +86,6 @@ class Forwarder:
         finally:
             call.on_cancel = None
             exchange.abort()
-
-    async def _head(self, job: Job, exchange: Exchange) -> Head:
-        while isinstance(answer := await exchange.head(), Silent):
-            job.reply.tick(self._clock.monotonic())
-        return answer
 
     async def _whole(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
         call = job.call

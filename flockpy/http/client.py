@@ -22,26 +22,27 @@ Sink = Callable[[bytes], "asyncio.Future[None] | None"]
 class Exchange:
     """One request and its answer. Made by `Client.start`; used by one task."""
 
+    answer: Head | None = None
+    _connection: Connection | None = None
+    _buffered = 0
+    _paused = False
+    _ended = False
+    _error: ExchangeBroken | None = None
+    _waiter: "asyncio.Future[bool] | None" = None
+    _told = 0.0  # when silence was last reported
+    _reused = False
+    _heard = False
+    _sink: Sink | None = None
+    _on_silence: Callable[[], object] | None = None
+    _hold: "asyncio.Future[None] | None" = None
+
     def __init__(self, client: "Client", origin: Origin, data: list[bytes]) -> None:
-        self.answer: Head | None = None
         self._client = client
         self._origin = origin
         self._request = data
-        self._connection: Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
-        self._buffered = 0
-        self._paused = False
-        self._ended = False
-        self._error: ExchangeBroken | None = None
-        self._waiter: asyncio.Future[bool] | None = None
         self._last = self._loop.time()
-        self._told = 0.0  # when silence was last reported
-        self._reused = False
-        self._heard = False
-        self._sink: Sink | None = None
-        self._on_silence: Callable[[], object] | None = None
-        self._hold: asyncio.Future[None] | None = None
 
     async def head(self) -> Head | Silent:
         """The answer's status and headers, or SILENT after `silence_s` without them.
