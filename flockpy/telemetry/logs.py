@@ -29,7 +29,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROL}
 _IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
-_CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "multipart")
+_CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "alembic")
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 

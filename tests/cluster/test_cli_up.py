@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from flockpy.lockfile import holder
-from flockpy.paths import DataDir
+from flockpy.paths import DataDir, package_root
 
 PORT = 23010
 URL = f"http://localhost:{PORT}"
@@ -26,9 +26,8 @@ URL = f"http://localhost:{PORT}"
 class Home:
     """A machine's user who uses flockpy: a home directory and a terminal that is none."""
 
-    def __init__(self, root: Path, checkout: Path) -> None:
+    def __init__(self, root: Path) -> None:
         self.data = DataDir(root / ".flock")
-        self.checkout = checkout
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(root),
@@ -40,7 +39,7 @@ class Home:
         with (self.data.root.parent / "stderr").open("a") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flockpy.cli.main", *words],
-                cwd=self.checkout,
+                cwd=package_root(),
                 env=self.environ,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -53,7 +52,7 @@ class Home:
         command = [sys.executable, "-m", "flockpy.cli.main", *words]
         return subprocess.run(
             command,
-            cwd=self.checkout,
+            cwd=package_root(),
             env=self.environ,
             capture_output=True,
             text=True,
@@ -89,8 +88,8 @@ class Home:
 
 
 @pytest.fixture
-async def home(tmp_path: Path, checkout: Path) -> AsyncIterator[Home]:
-    home = Home(tmp_path, checkout)
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    home = Home(tmp_path)
     yield home
     home.flockpy("down")
     for process in home.processes:

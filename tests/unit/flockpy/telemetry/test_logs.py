@@ -26,7 +26,7 @@ def restored() -> Iterator[None]:
     before = (root.level, list(root.handlers), sys.excepthook, threading.excepthook)
     levels = {
         name: logging.getLogger(name).level
-        for name in ("httpx", "httpcore", "asyncio", "aiosqlite", "multipart")
+        for name in ("httpx", "httpcore", "asyncio", "aiosqlite", "alembic")
     }
     yield
     logging.captureWarnings(False)
