@@ -4,7 +4,7 @@ Bodies are open: what is not named here passes on to the engine untouched. What 
 answers a wrong type with a 500 of its own, or meters something else than we do.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -76,7 +76,7 @@ class _Sampling(msgspec.Struct):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
-    seed: int | None = None
+    seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: str | list[str] | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
@@ -96,11 +96,10 @@ class _Sampling(msgspec.Struct):
         )
 
 
-class _Chat(_Sampling):
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)] = msgspec.field(
-        default_factory=list[_Message]
-    )
-    tools: list[_Tool] | None = None
+_S = TypeVar("_S", bound=_Sampling)
+
+
+class _ChatSampling(_Sampling):
     tool_choice: str | _Object | None = None
     parallel_tool_calls: bool | None = None
     response_format: _Format | None = None
@@ -109,12 +108,22 @@ class _Chat(_Sampling):
     logit_bias: _Object | list[msgspec.Raw] | None = None
 
 
-class _Completion(_Sampling):
-    prompt: _Texts | None = None
+class _Chat(_ChatSampling):
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=list[_Message]
+    )
+    tools: list[_Tool] | None = None
+
+
+class _CompletionSampling(_Sampling):
     echo: bool | None = None
     suffix: str | None = None
     logprobs: int | bool | None = None
     logit_bias: _Object | list[msgspec.Raw] | None = None
+
+
+class _Completion(_CompletionSampling):
+    prompt: _Texts | None = None
 
 
 class _Embedding(msgspec.Struct):
@@ -138,8 +147,10 @@ class _Answer(msgspec.Struct):
     usage: _Usage | None = None
 
 
-_SAMPLING: Final = msgspec.json.Decoder(_Sampling)
-_SAMPLING_FIELDS: Final = frozenset(_Sampling.__struct_fields__)
+_CHAT_SAMPLING: Final = msgspec.json.Decoder(_ChatSampling)
+_CHAT_NAMES: Final = frozenset(_ChatSampling.__struct_fields__)
+_COMPLETION_SAMPLING: Final = msgspec.json.Decoder(_CompletionSampling)
+_COMPLETION_NAMES: Final = frozenset(_CompletionSampling.__struct_fields__)
 _CHAT: Final = msgspec.json.Decoder(_Chat)
 _COMPLETION: Final = msgspec.json.Decoder(_Completion)
 _TEXTS: Final = msgspec.json.Decoder[_Texts | None](_Texts | None)
@@ -192,7 +203,7 @@ class ChatSurface(_OpenAi):
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
-        sampling = _sampling(fields)
+        sampling = _sampling(_CHAT_SAMPLING, _CHAT_NAMES, fields)
         messages = bytes(memoryview(fields.get("messages", b""))[:64])
         if not messages.startswith(b"[") or messages[1:].lstrip().startswith(b"]"):
             raise BadRequest("messages: a non-empty list of messages is required", field="messages")
@@ -233,7 +244,7 @@ class CompletionSurface(_OpenAi):
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
-        sampling = _sampling(fields)
+        sampling = _sampling(_COMPLETION_SAMPLING, _COMPLETION_NAMES, fields)
         return sampling.inbound(fields, _count_texts(fields, "prompt"))
 
     def wanted(self, inbound: Inbound) -> Wanted:
@@ -283,9 +294,9 @@ class EmbeddingSurface(_OpenAi):
         return b""
 
 
-def _sampling(fields: Fields) -> _Sampling:
-    known = {name: raw for name, raw in fields.items() if name in _SAMPLING_FIELDS}
-    return decode(_SAMPLING, msgspec.json.encode(known))
+def _sampling(decoder: msgspec.json.Decoder[_S], names: frozenset[str], fields: Fields) -> _S:
+    known = {name: raw for name, raw in fields.items() if name in names}
+    return decode(decoder, msgspec.json.encode(known))
 
 
 def _count_texts(fields: Fields, name: str) -> int:
