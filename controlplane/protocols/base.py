@@ -80,28 +80,28 @@ class Surface(Protocol):
 def read_fields(body: bytes) -> Fields:
     """The top level of a request's body. Raises BadRequest when it is no JSON object or says a thing twice."""
     fields = decode(_FIELDS, body)
-    # A repeated key makes the body longer than its fields explain. Bodies are compact or in the style of Python's
-    # json; only one in neither style is looked through. (A repeated key that hides in a mix of styles does no harm:
-    # the last one counts here and in every engine.)
     size = sum(map(len, fields)) + sum(len(memoryview(raw)) for raw in fields.values()) + 4 * len(fields) + 1
-    slack = len(body) - size
-    if slack not in (0, 2 * len(fields) - 1):
-        _refuse_repeated(body)
+    if len(body) != size:  # longer than need be: white space, or a key that is repeated
+        _refuse_repeated(body, fields)
     return fields
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, within: str = "") -> T:
-    """Decode JSON from a client; `within` is the field it stands in. Raises BadRequest that names field or place."""
+def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, field: str = "") -> T:
+    """Decode JSON from a client; `field` is what it is the value of, "" for the whole body.
+
+    Raises BadRequest that names the field or the place.
+    """
+    what, where = field or "the body", field or "body"
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error), within) from None
+        raise _invalid(str(error), field) from None
     except msgspec.DecodeError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", field="body") from None
+        raise BadRequest(f"{what} is not valid JSON: {error}", field=where) from None
     except RecursionError:
-        raise BadRequest("the body is nested too deeply", field="body") from None
+        raise BadRequest(f"{what} is nested too deeply", field=where) from None
     except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not valid UTF-8: {error.reason}", field="body") from None
+        raise BadRequest(f"{what} is not valid UTF-8: {error.reason}", field=where) from None
 
 
 def rewrite(fields: Fields, changes: Mapping[str, Any]) -> bytes:
@@ -111,27 +111,31 @@ def rewrite(fields: Fields, changes: Mapping[str, Any]) -> bytes:
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_KEY = re.compile(rb'\s*+[{,]\s*+"((?:[^"\\]++|\\.)*+)"\s*+:\s*+')
+_END = re.compile(rb"\s*+\{?\s*+\}\s*+")
 
 
-def _invalid(message: str, within: str) -> BadRequest:
+def _invalid(message: str, field: str) -> BadRequest:
     at = _AT.search(message)
-    path = (within + at["path"].removeprefix("$")).removeprefix(".") if at else within
+    path = field + at["path"].removeprefix("$") if at else field
     if missing := re.search(r"missing required field `([^`]+)`", message):
-        path = f"{path}.{missing[1]}" if path else missing[1]
+        path = f"{path}.{missing[1]}"
+    path = path.removeprefix(".")
     return BadRequest(f"{path or 'body'}: {_AT.sub('', message)}", field=path or "body")
 
 
-def _refuse_repeated(body: bytes) -> None:
-    depth, seen = 0, set[bytes]()
-    for match in _TOKEN.finditer(body):
-        token = match.group()
-        if token in b"{[":
-            depth += 1
-        elif token in b"}]":
-            depth -= 1
-        elif depth == 1 and body[match.end() : match.end() + 64].lstrip()[:1] == b":":
-            if token in seen:
-                name = token.decode(errors="replace").strip('"')
-                raise BadRequest(f"{name}: the key stands in the body twice", field=name)
-            seen.add(token)
+def _refuse_repeated(body: bytes, fields: Fields) -> None:
+    """Go through the top level with the values that are known: of a repeated key only the last one is."""
+    at, name, seen = 0, "", set[str]()
+    while match := _KEY.match(body, at):
+        key = match[1]
+        name = msgspec.json.decode(b'"%b"' % key, type=str) if b"\\" in key else key.decode()
+        value, start = bytes(fields[name]), match.end()
+        at = start + len(value)
+        if name in seen or body[start:at] != value:
+            break
+        seen.add(name)
+    else:
+        if _END.fullmatch(body, at):
+            return
+    raise BadRequest(f"{name}: the key stands in the body twice", field=name)

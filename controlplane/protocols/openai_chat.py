@@ -133,13 +133,16 @@ class _Embedding(msgspec.Struct):
     user: str | None = None
 
 
+_Count = Annotated[int, msgspec.Meta(le=2**31 - 1)]
+
+
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count | None = 0
     prompt_tokens_details: _PromptDetails | None = None
 
 
@@ -296,7 +299,16 @@ class EmbeddingSurface(_OpenAi):
 
 def _sampling(decoder: msgspec.json.Decoder[_S], names: frozenset[str], fields: Fields) -> _S:
     known = {name: raw for name, raw in fields.items() if name in names}
-    return decode(decoder, msgspec.json.encode(known))
+    try:
+        return decode(decoder, msgspec.json.encode(known))
+    except BadRequest as error:
+        if error.field == "body" and len(known) > 1:  # half a character in one of the texts: find which
+            for name, raw in known.items():
+                _sampling(decoder, names, {name: raw})
+        elif error.field == "body":
+            name = next(iter(known))
+            raise BadRequest(f"{name}: the text is not valid Unicode", field=name) from None
+        raise
 
 
 def _count_texts(fields: Fields, name: str) -> int:
