@@ -73,6 +73,7 @@ class Ledger:
         self._waiting: deque[_Waiting] = deque()
         self._flush_due = False
         self._position = self._journal.end
+        self._recovered = False
         self._pending = 0
         self._some = asyncio.Event()
         self._many = asyncio.Event()
@@ -198,6 +199,7 @@ class Ledger:
                 f"The usage journal was written by another version of flockpy: {error}",
                 hint="start that version once more: it carries over what it wrote",
             ) from error
+        self._recovered = True
         await self._tidy()
         return Recovery(after.totals.records - before.totals.records, len(failures))
 
@@ -211,10 +213,11 @@ class Ledger:
     async def stop(self) -> None:
         """Carry over what is left, once nothing is in flight and `run` has ended; give up the journal's file.
 
-        What the table cannot take stays in the journal for the next start.
+        What the table cannot take stays in the journal for the next start; after a failed `recover` that is all of it.
         """
         try:
-            await self.drain()
+            if self._recovered:
+                await self.drain()
         except DatabaseTrouble as error:
             log.warning("usage records are left in the journal for the next start: %s", error.message)
         finally:

@@ -185,6 +185,27 @@ async def test_a_journal_of_another_version_is_a_start_error(database: Database,
         await make(database, tmp_path).recover()
 
 
+async def test_a_stop_after_a_failed_recovery_leaves_the_journal_to_the_next_start(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = make(database, tmp_path)
+    first.open(opened("cut off"))
+    first.close(a_record("req_1"))
+    await crashed(first)
+
+    async def full(*_: object) -> Drained:
+        raise DatabaseTrouble("the disk is full")
+
+    second = make(database, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(StartError, match="the disk is full"):
+        patch.setattr(store, "append_usage", full)
+        await second.recover()
+    await second.stop()
+    third = make(database, tmp_path)
+    assert await third.recover() == Recovery(2, 1)
+    await third.stop()
+
+
 async def test_a_file_in_the_place_of_the_journal_is_a_start_error(database: Database, tmp_path: Path):
     (tmp_path / "journal").touch()
     with pytest.raises(StartError, match="cannot be used"):
