@@ -22,13 +22,13 @@ def choose(given: str, what: str, candidates: Mapping[str, str], *, interactive:
         raise StartError(f"there is no {what} yet" + (f", so none is called {given!r}" if given else ""))
     if interactive and sys.stdin.isatty() and sys.stdout.isatty():
         return _ask(given, what, candidates)
-    problem = f"no {what} is called {given!r}" if given else f"which {what}?"
+    problem = f"no {what} is called {given!r}; there are:" if given else f"which {what}? There are:"
     near = difflib.get_close_matches(given, candidates, n=1) if given else []
     shown = [f"  {safe(name)}  {safe(words)}" for name, words in list(candidates.items())[:_LISTED]]
     if len(candidates) > _LISTED:
         shown.append(f"  … and {len(candidates) - _LISTED} more")
     hint = f"did you mean {near[0]}?" if near else None
-    raise StartError("\n".join([f"{problem} There are:", *shown]), hint=hint)
+    raise StartError("\n".join([problem, *shown]), hint=hint)
 
 
 def _ask(given: str, what: str, candidates: Mapping[str, str]) -> str:

@@ -25,6 +25,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The request being served; stands in every record logged on its behalf."""
 
 _BEARER = re.compile(r"(?i)\b(bearer\s+|x-api-key['\": b=]+)[^\s'\",;]{6,}")
+_JOIN_TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROL}
@@ -34,8 +35,8 @@ _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
 def clean(text: str) -> str:
-    """`text` without keys: flockpy's own are cut to their prefix, other bearer values are removed."""
-    return _BEARER.sub(r"\1…", redact(text))
+    """`text` without secrets: API keys are cut to their prefix, join tokens and bearer values removed."""
+    return _JOIN_TOKEN.sub("…", _BEARER.sub(r"\1…", redact(text)))
 
 
 class JsonLines(logging.Formatter):

@@ -82,10 +82,15 @@ def test_a_key_never_reaches_the_log(way: str, form: str, capsys: pytest.Capture
 
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize(
-    "header", ["Authorization: Bearer hunter2hunter2", "{'x-api-key': 'hunter2hunter2'}"]
+    "text",
+    [
+        "Authorization: Bearer hunter2hunter2",
+        "{'x-api-key': 'hunter2hunter2'}",
+        "http://leader:8080?token=eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJodW50ZXIyIn0.hunter2hunter2",
+    ],
 )
-def test_the_bearer_keys_of_others_do_not_reach_the_log_either(header: str):
-    assert "hunter2" not in logged(lambda: room.info(header))
+def test_bearer_values_and_join_tokens_do_not_reach_the_log_either(text: str):
+    assert "hunter2" not in logged(lambda: room.info(text))
 
 
 @pytest.mark.usefixtures("restored")
