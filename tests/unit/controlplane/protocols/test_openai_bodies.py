@@ -40,6 +40,8 @@ BAD_SAMPLING = [
     ({"top_p": []}, "top_p"),
     ({"top_k": 1.5}, "top_k"),
     ({"seed": "x"}, "seed"),
+    ({"seed": 2**63}, "seed"),
+    ({"seed": -(2**63) - 1}, "seed"),
     ({"stop": 5}, "stop"),
     ({"stop": ["a", 5]}, "stop[1]"),
     ({"user": 5}, "user"),
@@ -63,6 +65,30 @@ def refusal(surface: Surface, body: bytes) -> BadRequest:
 def test_a_wrong_value_is_refused_and_named(wrong: dict[str, object], field: str) -> None:
     assert refusal(CHAT, written({"messages": MESSAGES, **wrong})).field == field
     assert refusal(COMPLETION, written({"prompt": "x", **wrong})).field == field
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"tool_choice": 5}, "tool_choice"),
+        ({"parallel_tool_calls": "yes"}, "parallel_tool_calls"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {}}, "response_format.type"),
+        ({"logprobs": 5}, "logprobs"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": 5}, "logit_bias"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_value_that_only_chats_know_is_refused_and_named(wrong: dict, field: str) -> None:
+    assert refusal(CHAT, written({"messages": MESSAGES, **wrong})).field == field
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"echo": 5}, {"suffix": 5}, {"logprobs": "x"}, {"logit_bias": 5}], ids=repr
+)
+def test_a_wrong_value_that_only_completions_know_is_refused_and_named(wrong: dict) -> None:
+    assert refusal(COMPLETION, written({"prompt": "x", **wrong})).field == next(iter(wrong))
 
 
 @pytest.mark.parametrize("messages", [None, [], {}, "hi", 5], ids=repr)
