@@ -18,7 +18,6 @@ from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
-from controlplane.cluster.views import leader_node
 from controlplane.gateway.access import Authenticator
 from controlplane.gateway.asgi import App, DataPlane
 from controlplane.gateway.call import Calls
@@ -103,7 +102,7 @@ async def serve(
             entropy=entropy,
             version=version,
             started_at=clock.wall(),
-            ready=lambda: not_ready(cluster.state),
+            store_trouble=database.trouble,
             metrics=metrics.render,
         )
         plane = DataPlane(
@@ -183,11 +182,3 @@ async def ended(calls: Calls, within: float) -> None:
         call.cancel("the shutdown")
     with suppress(TimeoutError):
         await asyncio.wait_for(calls.none_left(), CANCEL_S)
-
-
-def not_ready(state: ClusterState) -> str | None:
-    """Why the leader cannot serve yet; None when at least the node of its own machine is heard."""
-    node = leader_node(state)
-    if node is None or node.health == "lost":
-        return "the node of this machine has not reported yet"
-    return None

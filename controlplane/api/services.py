@@ -1,6 +1,6 @@
 """What the admin surface works on; put together by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
@@ -22,7 +22,7 @@ from flockpy.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`ready` answers why the leader is not ready, or None; `metrics` the Prometheus text.
+    """`store_trouble` answers why the store cannot be used, or None; `metrics` the Prometheus text.
 
     `started_at` is seconds since the epoch.
     """
@@ -40,7 +40,7 @@ class Services:
     entropy: Entropy
     version: str
     started_at: float
-    ready: Callable[[], str | None]
+    store_trouble: Callable[[], Awaitable[str | None]]
     metrics: Callable[[], bytes]
 
     @property

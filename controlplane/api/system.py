@@ -12,9 +12,8 @@ from controlplane.api.services import Needs
 from controlplane.api.shapes import rfc3339
 from controlplane.cluster import views
 from flockpy.config import redacted
-from flockpy.errors import Overloaded
-
-METRICS_TYPE = "text/plain; version=0.0.4"
+from flockpy.errors import Overloaded, without_paths
+from flockpy.telemetry.metrics import CONTENT_TYPE
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -53,7 +52,7 @@ async def healthz() -> Health:
 @read("/readyz", "Is the leader ready to serve", access="open", may=(503,))
 async def readyz(services: Needs) -> Health:
     """Ready when the store and at least the leader's own node answer."""
-    reason = _unready(services)
+    reason = await _unready(services)
     if reason is not None:
         raise Overloaded(reason, retry_after=1)
     return Health("ready")
@@ -61,13 +60,13 @@ async def readyz(services: Needs) -> Health:
 
 @read("/metrics", "Prometheus metrics", access="local", kinds=("text/plain",))
 async def metrics(services: Needs) -> Response[bytes]:
-    return Response(services.metrics(), media_type=METRICS_TYPE)
+    return Response(services.metrics(), media_type=CONTENT_TYPE)
 
 
 @read(f"{ADMIN}/status", "The leader at a glance")
 async def status(services: Needs) -> Status:
     state, now = services.cluster.state, services.clock.wall()
-    reason = _unready(services)
+    reason = await _unready(services)
     return Status(
         role="leader",
         version=services.version,
@@ -92,9 +91,9 @@ async def configuration(services: Needs) -> Configuration:
 HANDLERS: list[HTTPRouteHandler] = [healthz, readyz, metrics, status, configuration]
 
 
-def _unready(services: Needs) -> str | None:
-    if (reason := services.ready()) is not None:
-        return reason
+async def _unready(services: Needs) -> str | None:
+    if (trouble := await services.store_trouble()) is not None:
+        return without_paths(trouble)
     node = views.leader_node(services.cluster.state)
     if node is None or node.health == "lost":
         return "The leader's own node does not answer (yet)."

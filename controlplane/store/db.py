@@ -9,9 +9,10 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from controlplane.store import schema
+from controlplane.store import schema, tables
 from flockpy.clock import Clock
 from flockpy.errors import Overloaded, StartError
 
@@ -70,6 +71,18 @@ class Database:
         except DBAPIError as error:
             message, hint = schema.explain(self.path, error)
             raise DatabaseTrouble(message, hint=hint) from error
+
+    async def trouble(self) -> str | None:
+        """Why it cannot be read at the moment; None when it can."""
+
+        async def look(session: AsyncSession) -> None:
+            await session.exec(select(tables.Meta).limit(1))
+
+        try:
+            await self.read(look)
+        except DatabaseTrouble as error:
+            return error.message
+        return None
 
     async def close(self) -> None:
         """Let what runs come to its end, then let go of the files."""

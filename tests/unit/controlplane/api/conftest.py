@@ -141,7 +141,7 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         entropy=entropy,
         version="0.1.0",
         started_at=clock.wall(),
-        ready=lambda: None,
+        store_trouble=database.trouble,
         metrics=lambda: b"# HELP flock_up\n",
     )
     async with a_client(services) as client:

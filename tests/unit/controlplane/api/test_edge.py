@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -23,10 +25,11 @@ async def test_readiness_waits_for_the_leaders_own_node_and_the_store(world: Wor
     assert (early.status_code, early.json()["error"]["code"]) == (503, "overloaded")
     await world.join_as_leader()
     assert (await world.client.get("/readyz")).status_code == 200
-    broken = dataclasses.replace(world.services, ready=lambda: "The database is locked.")
-    async with a_client(broken) as client:
-        answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "The database is locked.")
+    with closing(sqlite3.connect(world.services.settings.data.database)) as database:
+        database.execute("DROP TABLE meta")
+    answer = await world.client.get("/readyz")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+    assert "no such table" in answer.json()["error"]["message"]
 
 
 async def test_metrics_are_open_on_loopback_and_need_any_key_elsewhere(world: World):
