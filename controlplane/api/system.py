@@ -21,7 +21,10 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The leader at a glance. `nodes` and `models` count by state, `requests` by stage; `reason`: why not ready."""
+    """The leader at a glance. `nodes` and `models` count by state, `requests` by stage; `reason`: why not ready.
+
+    `degraded`: why it cannot write everything down as it should, though it serves; None when all is well.
+    """
 
     role: str
     version: str
@@ -34,6 +37,7 @@ class Status(msgspec.Struct, frozen=True):
     models: dict[str, int]
     requests: dict[str, int]
     operations_running: int
+    degraded: str | None
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -79,6 +83,7 @@ async def status(services: Needs) -> Status:
         models=dict(Counter(views.model_condition(state, id) for id in views.models(state))),
         requests=dict(Counter(request.stage for request in services.requests.list())),
         operations_running=sum(o.state == "running" for o in services.operations.list()),
+        degraded=services.ledger.degraded,
     )
 
 

@@ -6,6 +6,7 @@ only.
 """
 
 import base64
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,8 @@ class JoinToken(msgspec.Struct, frozen=True):
     expires_at: float
 
 
+log = logging.getLogger(__name__)
+
 _tokens = msgspec.json.Decoder(dict[str, JoinToken])
 
 
@@ -73,10 +76,18 @@ class JoinTokens:
         return token, text
 
     def mint_local(self, data: DataDir) -> None:
-        """Leave a token for the agent of the leader's own machine where it looks for one (0600)."""
+        """Leave a token for the agent of the leader's own machine where it looks for one (0600).
+
+        On a full disk the one of an earlier start stays: an agent that has used it needs none.
+        """
         _, text = self._sign("this machine", "leader", LOCAL_TTL_S)
         private_dir(data.join_token.parent)
-        write_private(data.join_token, text)
+        try:
+            write_private(data.join_token, text)
+        except OSError as error:
+            if not data.join_token.exists():
+                raise
+            log.warning("this machine's join token could not be renewed: %s", error)
 
     def list(self) -> tuple[JoinToken, ...]:
         """Tokens that a worker may still use."""

@@ -1,8 +1,8 @@
 """The usage journal: numbered files of checked lines, made ahead so that a full disk does not stop them.
 
 Each segment is allocated whole before it is used, and a spare one always stands ready. What has been
-written ends at the first NUL; a line torn by a crash fails its checksum and is left out. Segments are
-never appended to by a later process: it reads them, then begins a new one.
+written ends at the first NUL; a line torn by a crash fails its checksum and is left out. A later process
+reads the segments and begins a new one; only where there is no room for that it goes on in the newest.
 
 Writing is one system call into the page cache: it outlives the process (`kill -9`), not a power cut.
 """
@@ -42,9 +42,17 @@ class Journal:
         self._size = segment_bytes
         self._fd = -1
         self._spare = directory / "spare"
-        self._spare.unlink(missing_ok=True)  # an older process may have begun to write to it
-        self.end = Position(max(self.segments(), default=0) + 1, 0)
+        self._making = directory / "spare.making"
+        newest = max(self.segments(), default=0)
+        self.end = Position(newest + 1, 0)
         """Where the next line goes."""
+        try:
+            if self._spare.exists():  # an older process may have begun to write to it
+                self._blank(self._spare)
+            self.tidy(0)
+        except OSError:
+            if newest:
+                self._resume(newest)
 
     def segments(self) -> list[int]:
         """Numbers of the segments on disk, oldest first."""
@@ -85,19 +93,16 @@ class Journal:
 
         Takes milliseconds. Raises OSError when there is no room for a spare.
         """
-        making = self._directory / "spare.making"
         for number in self.segments():
             if number < before:
                 path = self._path(number)
                 if self._spare.exists():
                     path.unlink()
                 else:  # its space is kept: a full disk cannot take it away
-                    path.rename(making)
-                    _blank(making, self._size)
-                    making.rename(self._spare)
+                    self._blank(path)
         if not self._spare.exists():
-            _allocate(making, self._size)
-            making.rename(self._spare)
+            _allocate(self._making, self._size)
+            self._making.rename(self._spare)
 
     def close(self) -> None:
         """Write no more to the newest segment; another line would begin another."""
@@ -105,6 +110,20 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
             self.end = Position(self.end.segment + 1, 0)
+
+    def _blank(self, path: Path) -> None:
+        """Make the spare of a file."""
+        path.rename(self._making)
+        _blank(self._making, self._size)
+        self._making.rename(self._spare)
+
+    def _resume(self, number: int) -> None:
+        """Write on behind the last whole line of a segment."""
+        text = self._path(number).read_bytes().partition(b"\0")[0]
+        end = text.rfind(b"\n") + 1
+        self._fd = os.open(self._path(number), os.O_WRONLY)
+        _write(self._fd, bytes(len(text) - end), end)
+        self.end = Position(number, end)
 
     def _text(self, start: Position, limit: int) -> bytes:
         try:

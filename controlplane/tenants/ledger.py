@@ -172,25 +172,12 @@ class Ledger:
     async def recover(self) -> Recovery:
         """Bring the table up to date with what an earlier process left in the journal.
 
-        Raises StartError when the table cannot take it.
+        While the table cannot take it, it stays in the journal, and `run` goes on trying (see `degraded`).
+        Raises StartError when table or journal cannot be read.
         """
         try:
             before = await store.load_drained(self._database)
-            unfinished: dict[str, Opened] = {}
-            position = Position()
-            while (chunk := self._journal.read(position)).after != position:
-                for opened in opened_in(chunk.payloads):
-                    unfinished[opened.request_id] = opened
-                records = closed_in(chunk.payloads)
-                for record in records:
-                    unfinished.pop(record.request_id, None)
-                if records and chunk.after > before.position:
-                    await store.append_usage(self._database, records, chunk.after)
-                position = chunk.after
-                self._warn_of(chunk)
-            failures = [cut_off(opened) for opened in unfinished.values()]
-            self._position = self._journal.end
-            after = await store.append_usage(self._database, failures, self._position)
+            unfinished = self._unfinished()
         except (DatabaseTrouble, OSError) as error:
             hint = error.hint if isinstance(error, DatabaseTrouble) else None
             raise StartError(f"The usage journal cannot be carried over: {error}", hint=hint) from error
@@ -200,8 +187,30 @@ class Ledger:
                 hint="start that version once more: it carries over what it wrote",
             ) from error
         self._recovered = True
-        await self._tidy()
-        return Recovery(after.totals.records - before.totals.records, len(failures))
+        # a position that this journal has not reached is that of another one, which is gone
+        self._position = before.position if before.position <= self._journal.end else Position()
+        for opened in unfinished:
+            self._open[opened.request_id] = open_line(opened)
+            self._waiting.append(_Waiting(opened.request_id, close_line(cut_off(opened)), True))
+        after = before
+        try:
+            await self.drain()
+            after = await store.append_usage(self._database, (), self._position)
+        except DatabaseTrouble as error:
+            log.warning("usage records wait in the journal: %s", error.message)
+        return Recovery(after.totals.records - before.totals.records, len(unfinished))
+
+    def _unfinished(self) -> list[Opened]:
+        """The requests that the journal knows to be admitted and not to be closed."""
+        unfinished: dict[str, Opened] = {}
+        position = Position()
+        while (chunk := self._journal.read(position)).after != position:
+            for opened in opened_in(chunk.payloads):
+                unfinished[opened.request_id] = opened
+            for record in closed_in(chunk.payloads):
+                unfinished.pop(record.request_id, None)
+            position = chunk.after
+        return list(unfinished.values())
 
     async def verify(self) -> Verification:
         """Hold table, totals and journal against each other. Raises DatabaseTrouble."""
@@ -227,14 +236,15 @@ class Ledger:
         """Write the lines that wait in memory, a piece at a time."""
         if not self._waiting:
             return
-        items = list(self._waiting)
+        items, trouble = list(self._waiting), self._journal_trouble
         self._waiting.clear()
         for start in range(0, len(items), _PIECE):
             self._write(items[start : start + _PIECE])
             if self._waiting:
                 self._waiting.extend(items[start + _PIECE :])
                 return
-        log.warning("the usage journal can be written again; %d lines had waited", len(items))
+        if trouble is not None:
+            log.warning("the usage journal can be written again; %d lines had waited", len(items))
 
     async def _carry_over(self) -> None:
         while (chunk := self._journal.read(self._position)).after != self._position:

@@ -24,5 +24,6 @@ def status(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -
             "nodes": ", ".join(f"{node['hostname']} ({node['state']})" for node in nodes) or "none",
             "engines": ", ".join(engines) or "none available; flockpy doctor tells why",
             "models": ", ".join(f"{n} {name}" for name, n in sorted(by_state.items())) or "none",
+            "degraded": state.get("degraded"),
         }
     )

@@ -204,3 +204,24 @@ def test_where_space_cannot_be_reserved_it_is_written(tmp_path: Path, monkeypatc
     assert (tmp_path / "j" / "00000001.journal").stat().st_blocks * 512 >= SIZE
     assert everything(journal) == ["req_1"]
     journal.close()
+
+
+def test_without_room_for_another_segment_a_later_process_goes_on_in_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    journal = a_journal(tmp_path / "j")
+    journal.append(line(1))
+    journal.append(line(2)[:-9])
+    journal.close()
+    (tmp_path / "j" / "spare").unlink(missing_ok=True)
+
+    def no_space(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
+    later = a_journal(tmp_path / "j")
+    assert later.end == Position(1, len(line(1)))
+    later.append(line(3))
+    assert everything(later) == everything(a_journal(tmp_path / "j")) == ["req_1", "req_3"]
+    assert later.segments() == [1]
+    later.close()
