@@ -198,7 +198,7 @@ async def test_a_stop_after_a_failed_recovery_leaves_the_journal_to_the_next_sta
 
     second = make(database, tmp_path)
     with monkeypatch.context() as patch, pytest.raises(StartError, match="the disk is full"):
-        patch.setattr(store, "append_usage", full)
+        patch.setattr(store, "load_drained", full)
         await second.recover()
     await second.stop()
     third = make(database, tmp_path)
