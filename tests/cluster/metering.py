@@ -39,6 +39,17 @@ def verified(program: Program) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+def degraded(program: Program) -> str | None:
+    return program.get("/admin/v1/status")["degraded"]
+
+
+def gauge(program: Program) -> float:
+    """The same as a metric: 1 while it is degraded."""
+    with program.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("flockpy_ledger_degraded "))
+
+
 def exported(program: Program) -> dict[str, Record]:
     """Every usage record by its request's id; the test fails when an id is there twice."""
     with program.client() as client:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.metering import exported, hold_against, make_keys, metered, verified
-from tests.cluster.program import Program, eventually
+from tests.cluster.metering import degraded, exported, gauge, hold_against, make_keys, metered, verified
+from tests.cluster.program import eventually
 from tests.cluster.traffic import mixed, send
 
 pytestmark = pytest.mark.needs_root
@@ -39,28 +39,18 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def degraded(program: Program) -> str | None:
-    return program.get("/admin/v1/status")["degraded"]
-
-
-def gauge(program: Program) -> str:
-    with program.client() as client:
-        lines = client.get("/metrics").text.splitlines()
-    return next(line.split()[1] for line in lines if line.startswith("flockpy_ledger_degraded "))
-
-
 async def test_a_full_disk_stops_no_request_and_loses_no_record(tmp_path: Path, small_disk: Path) -> None:
     with metered(tmp_path) as program:
         keys, spent = make_keys(program)
         answers = await send(program, mixed(100, keys, spent))
         verified(program)
-        assert (degraded(program), gauge(program)) == (None, "0.0")
+        assert (degraded(program), gauge(program)) == (None, 0)
 
         filler = fill(small_disk)
         answers += await send(program, mixed(300, keys, spent, seed=2))
         reason = eventually(lambda: degraded(program), "the leader says that it is degraded")
         fill(small_disk)
-        assert gauge(program) == "1.0"
+        assert gauge(program) == 1
         assert reason in program.cli("status").stdout
 
         for seed in (3, 4):
@@ -78,4 +68,4 @@ async def test_a_full_disk_stops_no_request_and_loses_no_record(tmp_path: Path, 
         assert found["records"] == len(records)
         assert seen["whole"] > 500
         assert not seen["cut off"]
-        assert gauge(program) == "0.0"
+        assert gauge(program) == 0

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cluster.program import Program
@@ -34,6 +34,7 @@ class Answer:
     whole: bool
     usage: dict[str, Any] | None
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -69,7 +70,7 @@ def _read(what: Ask, raw: bytes) -> Answer:
     if headers.get("transfer-encoding") == "chunked":
         body = _dechunked(body)
         whole = body.endswith(b"data: [DONE]\n\n")
-    return Answer(what, int(lines[0].split()[1]), headers["x-request-id"], whole, _usage(body), body)
+    return Answer(what, int(lines[0].split()[1]), headers["x-request-id"], whole, _usage(body), body, headers)
 
 
 def _dechunked(body: bytes) -> bytes:
@@ -151,6 +152,11 @@ async def send(
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     return answers
+
+
+async def ask_all(port: int, asks: Sequence[Ask]) -> list[Answer]:
+    """Ask all of them at once."""
+    return await asyncio.gather(*(ask(port, what) for what in asks))
 
 
 async def _served(port: int, what: Ask) -> Answer:
