@@ -5,10 +5,14 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from controlplane.gateway import upstream
 from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.gateway.stream import Tap
+from controlplane.gateway.stream import Progress, Tap
+from controlplane.protocols.assembly import assemble, can_assemble
+from controlplane.protocols.base import Usage
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
@@ -39,26 +43,29 @@ class Forwarder:
         """Raises NotServed before the first byte, FlockError for the engine's verdict and after it, ClientGone."""
         call, replica = job.call, decision.replica
         quirks = quirks_of(replica.engine)
+        # An engine that was here before us is asked for what the client asks for, and for nothing more.
+        live = quirks.hears_leaving_by_writing and can_assemble(call.surface.name) and not replica.adopted
         data = upstream.body_for(
             job.inbound,
             job.body,
             model=replica.model_id,
             quirks=quirks,
             max_tokens_cap=job.admission.max_tokens_cap,
+            live=live,
         )
         head = upstream.head_of(replica.endpoint, call.surface.name, len(data), job.traceparent)
         attempt = Attempt(decision)
         call.attempts = (*call.attempts, attempt)
         try:
             exchange = await self._client.start(_origin_of(replica.endpoint.url), head, data)
-            await self._exchange(job, exchange, quirks, replica.engine)
+            await self._exchange(job, exchange, quirks, replica.engine, live=live)
         except ConnectError as error:
             attempt.error = str(error)
             raise NotServed(attempt.error, sent=False) from None
         except ExchangeBroken as error:
-            attempt.error = str(error)
             if call.cancelled_by:
                 raise ClientGone from None
+            attempt.error = str(error)
             if call.first_byte is None:
                 raise NotServed(attempt.error, sent=True) from None
             raise EngineDied(f"the engine {replica.engine} broke off: {error}", retry_after=1) from None
@@ -66,7 +73,9 @@ class Forwarder:
             attempt.error = str(error)
             raise
 
-    async def _exchange(self, job: Job, exchange: Exchange, quirks: Quirks, engine: str) -> None:
+    async def _exchange(
+        self, job: Job, exchange: Exchange, quirks: Quirks, engine: str, *, live: bool
+    ) -> None:
         call = job.call
         call.on_cancel = exchange.abort
         try:
@@ -80,41 +89,77 @@ class Forwarder:
                 refusal = upstream.refusal(answer.status, await exchange.body(MAX_REFUSAL), engine)
                 raise call.surface.explain(job.body, job.route.capabilities) or refusal
             if call.stream:
-                await self._relay(job, exchange, quirks)
+                await self._relay(job, exchange, quirks, live=live)
+            elif live:
+                answer, usage = await self._collect(job, exchange, engine)
+                await self._whole(job, answer, quirks, usage)
             else:
-                await self._whole(job, exchange, quirks)
+                answer = await exchange.body(MAX_ANSWER)
+                await self._whole(job, answer, quirks, call.surface.usage(answer))
         finally:
             call.on_cancel = None
             exchange.abort()
 
-    async def _whole(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
+    async def _collect(self, job: Job, exchange: Exchange, engine: str) -> tuple[bytes, Usage | None]:
+        """A stream to its end, as one answer."""
         call = job.call
-        answer = await exchange.body(MAX_ANSWER)
+        progress = Progress(several=job.inbound.choices > 1)
+        tap = Tap(call.surface, hide_usage=False, replace=None)
+        call.events = lambda: tap.events
+        parts: list[bytes] = []
+        size = 0
+
+        def keep(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            if size > MAX_ANSWER:
+                exchange.abort()
+            part = progress.feed(data)
+            tap.feed(part)
+            parts.append(part)
+
+        await exchange.relay(keep, lambda: None)
+        if failure := tap.failure():
+            raise upstream.refusal(500, failure, engine)
+        if not tap.done:
+            raise ExchangeBroken("it ended its answer half way", answered=True)
+        try:
+            return assemble(call.surface.name, b"".join(parts)), tap.usage()
+        except msgspec.DecodeError as error:
+            raise EngineDied(f"the engine {engine} answered nonsense: {error}", retry_after=1) from None
+
+    async def _whole(self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None) -> None:
+        call = job.call
         call.first_byte = self._clock.monotonic()
         if replace := upstream.id_fix(call.surface.name, quirks):
             answer = answer.replace(*replace, 1)
-        job.settle("ok", 200, call.surface.usage(answer))
+        job.settle("ok", 200, usage)
         await job.reply.whole(200, b"application/json", answer)
 
-    async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks) -> None:
+    async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
         replace = upstream.id_fix(call.surface.name, quirks)
         tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, replace=replace)
         call.events = lambda: tap.events
+        hidden = live and "return_progress" not in job.inbound.fields
+        progress = Progress(several=job.inbound.choices > 1) if hidden else None
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
             now = monotonic()
+            if progress is not None and not (data := progress.feed(data)):
+                reply.tick(now)
+                return None
             if call.first_byte is None:
                 call.first_byte, call.stage = now, "generating"
             out = tap.feed(data)
             if tap.done and call.record is None:
                 # Before the client can have seen the end: whoever got an answer has a record of it.
-                job.settle("failed" if tap.failed() else "ok", 200, tap.usage())
+                job.settle("failed" if tap.failure() else "ok", 200, tap.usage())
             return reply.push(out, now) if out else None
 
         await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
         if not tap.done:
-            raise EngineDied("the engine ended its answer half way", retry_after=1)
+            raise ExchangeBroken("it ended its answer half way", answered=True)
         await reply.end_stream()
 
 

@@ -38,9 +38,12 @@ class Job:
         now = self.clock.monotonic()
         source: TokensSource = "engine"
         if usage is None:
-            reached = call.first_byte is not None
-            source = "counted" if reached and call.stream else "estimated"
-            usage = Usage(self.admission.prompt_tokens if reached else 0, call.events() if call.events else 0)
+            # Who leaves while an engine is at work pays for it; nobody pays for an engine that failed.
+            at_work = bool(call.attempts) and not call.attempts[-1].error
+            reached = call.first_byte is not None or (outcome == "cancelled" and at_work)
+            completion = call.events() if call.events else 0
+            source = "counted" if completion else "estimated"
+            usage = Usage(self.admission.prompt_tokens if reached else 0, completion if reached else 0)
         elif self.inbound.choices > 1 and self.call.surface.name == "chat":
             # llama.cpp reports the completion tokens of one choice only.
             source = "estimated"

@@ -8,6 +8,7 @@ from controlplane.protocols.base import Surface, Usage
 TAIL: Final = 8192
 """Bytes of the stream's end that are kept to find the usage in."""
 DONE: Final = b"data: [DONE]"
+_PROGRESS: Final = b'"prompt_progress":'  # inside of a JSON string its quotes would be escaped
 
 
 class Tap:
@@ -54,11 +55,12 @@ class Tap:
                     return usage
         return None
 
-    def failed(self) -> bool:
-        """The engine ended its stream with an error of its own."""
-        return any(
-            event.startswith((b'data: {"error"', b"error: ")) for event in self._end().split(b"\n\n")[-3:]
-        )
+    def failure(self) -> bytes:
+        """The error object (JSON) that the engine ended its stream with; b"" when it did not."""
+        for event in self._end().split(b"\n\n")[-3:]:
+            if event.startswith((b'data: {"error"', b"error: ")):
+                return event.partition(b": ")[2]
+        return b""
 
     def _end(self) -> bytes:
         return b"".join(self._tail)
@@ -75,3 +77,30 @@ class Tap:
             events = whole.split(b"\n\n")
             whole = b"\n\n".join(e for e in events if not (b'"choices":[]' in e and b'"usage"' in e))
         return whole
+
+
+class Progress:
+    """Takes the reports on the reading of the prompt out of a stream; they come before its first token.
+
+    `several` prompts or choices may have theirs later.
+    """
+
+    def __init__(self, *, several: bool) -> None:
+        self._over = False
+        self._several = several
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What is left of it; b"" while there are only such reports."""
+        if self._over:
+            return data
+        self._held += data
+        cut = self._held.rfind(b"\n\n") + 2
+        if cut < 2:
+            return b""
+        whole, self._held = self._held[:cut], self._held[cut:]
+        kept = b"\n\n".join(event for event in whole.split(b"\n\n") if _PROGRESS not in event)
+        if not kept or self._several:
+            return kept
+        self._over = True
+        return kept + self._held

@@ -38,13 +38,23 @@ def head_of(endpoint: Endpoint, surface: str, length: int, traceparent: bytes) -
 
 
 def body_for(
-    inbound: Inbound, body: bytes, *, model: str, quirks: Quirks, max_tokens_cap: int | None
+    inbound: Inbound,
+    body: bytes,
+    *,
+    model: str,
+    quirks: Quirks,
+    max_tokens_cap: int | None,
+    live: bool = False,
 ) -> bytes:
-    """The body to send. `model` is the engine's name for it; `max_tokens_cap` bounds a request that set no bound."""
+    """The body to send. `model` is the engine's name for it; `max_tokens_cap` bounds a request that set no bound;
+    `live` asks for a stream with progress, whatever the client wants.
+    """
     changes: dict[str, Any] = {}
     if inbound.model != model and (quirks.checks_model_name or not inbound.model or inbound.model == "auto"):
         changes["model"] = model
-    if inbound.stream and not inbound.wants_usage:
+    if live:
+        changes |= {"stream": True, "return_progress": True}
+    if (inbound.stream or live) and not inbound.wants_usage:
         options: Fields = decode(_OPTIONS, inbound.fields.get("stream_options", b"null")) or {}
         changes["stream_options"] = {**options, "include_usage": True}
     if max_tokens_cap is not None:

@@ -45,6 +45,8 @@ class Quirks:
     """`tool_choice` as an object is taken for "auto": send only the named tool and "required"."""
     chat_ids_everywhere: bool = False
     """Answers of /v1/completions carry a ``chatcmpl-`` id: give them one of their own."""
+    hears_leaving_by_writing: bool = False
+    """That its client has left it notices only while it writes: ask for streams always, and for progress in them."""
     reports_cached_tokens: bool = True
     checks_model_name: bool = True
     """The `model` of a request must be the engine's own name for it."""

@@ -27,6 +27,8 @@ class HostSettings(msgspec.Struct, frozen=True):
     flash_attention: bool
     gpu_layers: int
     prompt_cache_mib: int = llama.PROMPT_CACHE_MIB
+    batch: int | None = None
+    """Tokens read at a time; None leaves it to the engine."""
     pooling: Pooling | None = None
     """Set for a model that embeds or ranks; None for one that generates."""
 
@@ -75,6 +77,7 @@ class EmbeddedDriver:
             kv_cache=spec.options.kv_cache,
             flash_attention=spec.options.flash_attention,
             gpu_layers=spec.options.gpu_layers,
+            batch=llama.batch(spec.model, meta, spec.options, machine),
             pooling=llama.pooling(spec.model, meta),
         )
         return Launch(

@@ -46,8 +46,9 @@ def serve(settings: HostSettings) -> None:
         if settings.flash_attention
         else attention.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
+    if settings.batch is not None:
+        params.n_batch = params.n_ubatch = settings.batch
     if settings.pooling is not None:
-        params.n_batch = params.n_ubatch = settings.context
         params.embedding = True
         params.pooling_type = getattr(x.llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}")
     server = x.Server(params)

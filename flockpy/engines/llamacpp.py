@@ -63,8 +63,9 @@ class LlamaCppDriver:
         elif pooling is not None:
             switches.append("--embeddings")
             arguments["--pooling"] = pooling
-        if pooling is not None:
-            arguments["--batch-size"] = arguments["--ubatch-size"] = str(options.context)
+        batch = llama.batch(spec.model, meta, options, machine)
+        if batch is not None:
+            arguments["--batch-size"] = arguments["--ubatch-size"] = str(batch)
         pairs = (text for pair in arguments.items() for text in pair)
         return Launch(
             argv=(machine.programs[PROGRAM], *pairs, *switches),

@@ -24,6 +24,7 @@ PURE = frozenset(
         "controlplane.cluster.views",
         "controlplane.gateway.stream",
         "controlplane.gateway.upstream",
+        "controlplane.protocols.assembly",
         "controlplane.protocols.base",
         "controlplane.protocols.listing",
         "controlplane.protocols.openai_chat",

@@ -1,0 +1,84 @@
+"""Whole answers out of streams."""
+
+from typing import Any
+
+import msgspec
+
+from controlplane.protocols.assembly import assemble
+
+
+def stream(*chunks: dict[str, Any]) -> bytes:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m"}
+    events = [b"data: " + msgspec.json.encode({**head, **chunk}) + b"\n\n" for chunk in chunks]
+    return b"".join(events) + b"data: [DONE]\n\n"
+
+
+def delta(index: int = 0, finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": fields, "finish_reason": finish}]}
+
+
+def test_text_usage_and_timings_come_together():
+    whole = assemble(
+        "chat",
+        stream(
+            delta(role="assistant", content=None),
+            delta(content="Hel"),
+            delta(content="lo"),
+            delta(finish="stop"),
+            {"choices": [], "usage": {"completion_tokens": 2}, "timings": {"prompt_n": 1}},
+        ),
+    )
+    message = {"role": "assistant", "content": "Hello"}
+    assert msgspec.json.decode(whole) == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 5,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"completion_tokens": 2},
+        "timings": {"prompt_n": 1},
+    }
+
+
+def test_pieces_of_tool_calls_become_calls():
+    begin = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    other = {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}}
+    whole = assemble(
+        "chat",
+        stream(
+            delta(tool_calls=[begin]),
+            delta(tool_calls=[{"index": 0, "function": {"arguments": '{"a"'}}]),
+            delta(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}]),
+            delta(tool_calls=[other]),
+            delta(finish="tool_calls"),
+        ),
+    )
+    message = msgspec.json.decode(whole)["choices"][0]["message"]
+    assert message["content"] == ""
+    assert [(call["id"], call["function"]) for call in message["tool_calls"]] == [
+        ("c1", {"name": "f", "arguments": '{"a":1}'}),
+        ("c2", {"name": "g", "arguments": "{}"}),
+    ]
+
+
+def test_choices_reasoning_and_logprobs_stay_apart():
+    one = {"index": 1, "delta": {"content": "x"}, "logprobs": {"content": [{"token": "x"}]}}
+    whole = assemble(
+        "chat",
+        stream({"choices": [one]}, delta(0, reasoning_content="hm"), delta(0, content="y")),
+    )
+    first, second = msgspec.json.decode(whole)["choices"]
+    assert first["message"] == {"role": "assistant", "content": "y", "reasoning_content": "hm"}
+    assert second["message"]["content"] == "x"
+    assert second["logprobs"] == {"content": [{"token": "x"}]}
+    assert "logprobs" not in first
+
+
+def test_a_legacy_completion_has_text():
+    chunks = [
+        {"object": "text_completion", "choices": [{"text": text, "index": 0, "finish_reason": finish}]}
+        for text, finish in (("a", None), ("b", None), ("", "length"))
+    ]
+    whole = msgspec.json.decode(assemble("completions", stream(*chunks)))
+    assert whole["object"] == "text_completion"
+    assert whole["choices"] == [{"text": "ab", "index": 0, "logprobs": None, "finish_reason": "length"}]
