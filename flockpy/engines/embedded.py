@@ -2,11 +2,11 @@
 
 import msgspec
 
-from flockpy.engines import llama, memory
-from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.engines import llama
+from flockpy.engines.base import Launch, Listen, Machine
 from flockpy.modelfile import GgufMetadata, Pooling
 from flockpy.node import EngineInfo
-from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+from flockpy.placement import PlacementSpec
 
 HOST_ENV = "FLOCK_ENGINE_HOST"
 """The environment variable that carries `HostSettings` as JSON: unlike argv, other users cannot read it."""
@@ -33,14 +33,10 @@ class HostSettings(msgspec.Struct, frozen=True):
     """Set for a model that embeds or ranks; None for one that generates."""
 
 
-class EmbeddedDriver:
+class EmbeddedDriver(llama.Family):
     """xllamacpp in a process of our own making."""
 
     name = "embedded"
-    quirks: Quirks = llama.QUIRKS
-    health_path = llama.HEALTH_PATH
-    ready_path = llama.READY_PATH
-    load_path = llama.LOAD_PATH
 
     def availability(self, machine: Machine) -> EngineInfo:
         version = machine.versions.get("xllamacpp", "")
@@ -53,14 +49,6 @@ class EmbeddedDriver:
             )
             return EngineInfo(self.name, False, version, reason)
         return EngineInfo(self.name, True, version)
-
-    def refusal(self, model: ModelSpec) -> str:
-        return llama.refusal(model)
-
-    def settle(
-        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
-    ) -> EngineOptions:
-        return llama.settle(model, meta, options, memory_bytes)
 
     def command(
         self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
@@ -84,12 +72,3 @@ class EmbeddedDriver:
             argv=(machine.python, "-P", "-m", "flockpy.engines.embedded_host", spec.model.id),
             env={**llama.ENVIRONMENT, HOST_ENV: msgspec.json.encode(settings).decode()},
         )
-
-    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
-        return memory.estimate(size_bytes, cache_elements, options)
-
-    def readiness(self, status: int, body: bytes) -> Readiness:
-        return llama.readiness(status, body)
-
-    def load(self, body: bytes) -> Load | None:
-        return llama.load(body)

@@ -120,3 +120,29 @@ def settle(
         return settled
     context = memory.context_that_fits(model.size_bytes, meta.cache_elements, settled, memory_bytes)
     return msgspec.structs.replace(settled, context=context)
+
+
+class Family:
+    """What drivers of the family share. Each of them adds its name, its availability and its command."""
+
+    quirks: Quirks = QUIRKS
+    health_path = HEALTH_PATH
+    ready_path = READY_PATH
+    load_path = LOAD_PATH
+
+    def refusal(self, model: ModelSpec) -> str:
+        return refusal(model)
+
+    def settle(
+        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    ) -> EngineOptions:
+        return settle(model, meta, options, memory_bytes)
+
+    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
+        return memory.estimate(size_bytes, cache_elements, options)
+
+    def readiness(self, status: int, body: bytes) -> Readiness:
+        return readiness(status, body)
+
+    def load(self, body: bytes) -> Load | None:
+        return load(body)

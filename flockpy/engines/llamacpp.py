@@ -1,10 +1,10 @@
 """llama.cpp's own `llama-server`, found on this machine; and one that runs already, to be adopted. Pure."""
 
-from flockpy.engines import llama, memory
-from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.engines import llama
+from flockpy.engines.base import Launch, Listen, Machine
 from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
-from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+from flockpy.placement import PlacementSpec
 
 PROGRAM = "llama-server"
 _OPTIONAL = {
@@ -15,28 +15,16 @@ _OPTIONAL = {
 """Given by environment: a build that does not know them ignores them, where it would refuse a flag."""
 
 
-class LlamaCppDriver:
+class LlamaCppDriver(llama.Family):
     """One `llama-server` for each model."""
 
     name = "llamacpp"
-    quirks: Quirks = llama.QUIRKS
-    health_path = llama.HEALTH_PATH
-    ready_path = llama.READY_PATH
-    load_path = llama.LOAD_PATH
 
     def availability(self, machine: Machine) -> EngineInfo:
         if PROGRAM in machine.programs:
             return EngineInfo(self.name, True, machine.versions.get(PROGRAM, ""))
         reason = f"no {PROGRAM} on PATH: install llama.cpp, or set engine.llamacpp_path to the program"
         return EngineInfo(self.name, False, reason=reason)
-
-    def refusal(self, model: ModelSpec) -> str:
-        return llama.refusal(model)
-
-    def settle(
-        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
-    ) -> EngineOptions:
-        return llama.settle(model, meta, options, memory_bytes)
 
     def command(
         self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
@@ -71,12 +59,3 @@ class LlamaCppDriver:
             argv=(machine.programs[PROGRAM], *pairs, *switches),
             env={**llama.ENVIRONMENT, **_OPTIONAL, "LLAMA_API_KEY": listen.key},
         )
-
-    def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
-        return memory.estimate(size_bytes, cache_elements, options)
-
-    def readiness(self, status: int, body: bytes) -> Readiness:
-        return llama.readiness(status, body)
-
-    def load(self, body: bytes) -> Load | None:
-        return llama.load(body)

@@ -4,7 +4,7 @@ The driver; the child process runs `server`. Pure.
 """
 
 from flockpy.engines import llama
-from flockpy.engines.base import Launch, Listen, Load, Machine, Quirks, Readiness
+from flockpy.engines.base import Launch, Listen, Machine
 from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
@@ -13,14 +13,10 @@ KEY_ENV = "FLOCK_FAKE_KEY"
 SUFFIX = ".fake.json"
 
 
-class FakeDriver:
+class FakeDriver(llama.Family):
     """Starts ``python -m flockpy.engines.fake`` with the model's file as its script."""
 
     name = "fake"
-    quirks: Quirks = llama.QUIRKS
-    health_path = llama.HEALTH_PATH
-    ready_path = llama.READY_PATH
-    load_path = llama.LOAD_PATH
 
     def availability(self, machine: Machine) -> EngineInfo:
         return EngineInfo(self.name, True)
@@ -44,9 +40,3 @@ class FakeDriver:
 
     def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
         return size_bytes
-
-    def readiness(self, status: int, body: bytes) -> Readiness:
-        return llama.readiness(status, body)
-
-    def load(self, body: bytes) -> Load | None:
-        return llama.load(body)
