@@ -112,12 +112,14 @@ class JoinTokens:
                 self.secret,
                 algorithms=["HS256"],
                 audience=_PURPOSE,
-                options={"require": ["jti", "aud"], "verify_exp": False, "verify_iat": False},
+                options={"require": ["jti", "aud", "exp"], "verify_exp": False, "verify_iat": False},
             )
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthenticated(
                 "This is not a join token of this leader.", field="token", hint=mend
             ) from error
+        if claims["exp"] <= self.clock.wall():
+            raise Unauthenticated("This join token has expired.", field="token", hint=mend)
         token = self.outstanding.get(str(claims["jti"]))
         if token is None:
             raise Unauthenticated(
@@ -125,8 +127,6 @@ class JoinTokens:
                 field="token",
                 hint=mend,
             )
-        if token.expires_at <= self.clock.wall():
-            raise Unauthenticated("This join token has expired.", field="token", hint=mend)
         return token
 
     async def redeem(self, token: JoinToken) -> None:
@@ -138,8 +138,10 @@ class JoinTokens:
     def _sign(self, name: str, role: Role, ttl_s: float) -> tuple[JoinToken, str]:
         now = self.clock.wall()
         token = JoinToken(new_id("k", self.entropy), name, role, now, now + ttl_s)
-        self.outstanding[token.id] = token
-        claims = {"jti": token.id, "aud": _PURPOSE, "role": role, "iat": int(now), "exp": int(now + ttl_s)}
+        self.outstanding = {t.id: t for t in self.outstanding.values() if t.expires_at > now} | {
+            token.id: token
+        }
+        claims = {"jti": token.id, "aud": _PURPOSE, "role": role, "iat": now, "exp": token.expires_at}
         return token, jwt.encode(claims, self.secret, algorithm="HS256")
 
     async def _keep(self) -> None:

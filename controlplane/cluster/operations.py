@@ -46,7 +46,13 @@ class Operations:
         cluster.subscribe(self._follow)
 
     def start(self, kind: Kind, model_id: str) -> Operation:
-        """Follow what was just asked of a model. Asked after its events, not before: it looks at once."""
+        """Follow what was just asked of a model. Asked after its events, not before: it looks at once.
+
+        What is on its way already is answered again, however often it is asked for.
+        """
+        for running in self._running.values():
+            if (running.kind, running.target) == (kind, model_id):
+                return running
         now = self._cluster.clock.wall()
         fresh = Operation(new_id("op", self._cluster.entropy), kind, model_id, "running", now)
         self._note(advance(fresh, self._cluster.state, now))

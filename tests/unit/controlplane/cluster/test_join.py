@@ -31,6 +31,10 @@ async def test_a_token_expires_on_the_leaders_clock():
     with pytest.raises(Unauthenticated, match="expired"):
         issuer.check(text)
     assert issuer.list() == ()
+    later, _ = await issuer.issue("box")
+    assert list(issuer.outstanding) == [later.id]
+    with pytest.raises(Unauthenticated, match="expired"):
+        issuer.check(text)
 
 
 async def test_of_two_who_use_a_token_at_once_one_gets_in():

@@ -87,6 +87,16 @@ async def test_unloading_what_is_not_loaded_is_done_at_once():
     assert operations.start("unload", "m").state == "done"
 
 
+async def test_asking_again_for_what_is_on_its_way_starts_nothing_new():
+    cluster, operations, _ = await a_cluster(ModelScaled("m", 1, 0.0))
+    first = operations.start("load", "m")
+    assert operations.start("load", "m") == first
+    cluster.apply(ModelScaled("m", 0, 0.0))
+    cluster.apply(ModelScaled("m", 1, 0.0))
+    assert operations.start("load", "m") != first
+    assert len(operations.list()) == 2
+
+
 async def test_operations_are_forgotten_only_when_they_have_ended_and_many_came_since():
     _, operations, _ = await a_cluster(DemandRaised("m"))
     running = operations.start("load", "m")

@@ -26,9 +26,11 @@ async def engine(script: Script) -> AsyncIterator[tuple[FakeEngine, httpx.AsyncC
     server = await fake.listen(0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     headers = {"authorization": "Bearer k"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as client:
-        yield fake, client
-    server.close()
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as client:
+            yield fake, client
+    finally:
+        server.close()
 
 
 async def test_it_answers_like_llama_cpp():
@@ -77,7 +79,7 @@ async def test_a_tool_is_called_when_the_script_says_so():
 
 
 async def test_it_is_busy_until_loaded():
-    async with engine(Script(load_s=0.05)) as (fake, client):
+    async with engine(Script(load_s=1)) as (fake, client):
         first = await client.get("/props")
         assert isinstance(llama.readiness(first.status_code, first.content), Loading)
         await asyncio.wait_for(fake.loaded.wait(), 5)
