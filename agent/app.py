@@ -21,7 +21,7 @@ from flockpy.clock import SystemClock
 from flockpy.engines import DRIVERS
 from flockpy.engines.llamacpp import LlamaCppDriver
 from flockpy.errors import StartError
-from flockpy.lockfile import Held, acquire
+from flockpy.lockfile import hold
 from flockpy.settings import Settings, prepare_data_dir
 from flockpy.supervision import parent_gone
 
@@ -42,12 +42,7 @@ async def run(settings: Settings, options: Options) -> None:
     """Be the agent of this machine until told to stop; no engine it started is left then. Raises StartError."""
     data = settings.data
     prepare_data_dir(data)
-    try:
-        lock = acquire(data.run / "agent.lock")
-    except OSError as error:
-        raise StartError(f"{data.run / 'agent.lock'} cannot be written: {error.strerror}") from None
-    if isinstance(lock, Held):
-        raise StartError(f"an agent already runs on {data.root} (process {lock.pid})", hint="flockpy status")
+    lock = hold(data.agent_lock, "an agent")
     try:
         await _Agent(settings, options).run()
     finally:

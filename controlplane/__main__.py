@@ -12,8 +12,7 @@ import uvloop
 from controlplane.app import serve
 from flockpy.clock import SystemClock
 from flockpy.errors import StartError
-from flockpy.lockfile import Held, acquire
-from flockpy.security import private_dir
+from flockpy.lockfile import hold
 from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
 from flockpy.supervision import parent_gone
 from flockpy.telemetry import logs
@@ -32,11 +31,7 @@ def main() -> int:
         refuse_open_door(settings, os.environ)
         prepare_data_dir(settings.data)
         logs.setup(settings.config.log_level, settings.config.log_format)
-        lock = acquire(private_dir(settings.data.run) / "leader.lock")
-        if isinstance(lock, Held):
-            raise StartError(
-                f"a leader already runs on {settings.data.root} (process {lock.pid})", hint="flockpy status"
-            )
+        hold(settings.data.leader_lock, "a leader")
         uvloop.run(_run(settings, supervised=arguments.supervised))
     except StartError as error:
         sys.stderr.write(

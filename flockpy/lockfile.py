@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from flockpy.errors import StartError
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -46,6 +48,22 @@ def acquire(path: Path) -> Lock | Held:
         os.close(descriptor)
         raise
     return Lock(path, descriptor)
+
+
+def hold(path: Path, who: str) -> Lock:
+    """`acquire` the lock of a data directory for `who` ("an agent"), which cannot run without it.
+
+    Raises StartError when another one holds it, or when it cannot be written.
+    """
+    try:
+        lock = acquire(path)
+    except OSError as error:
+        raise StartError(f"{path} cannot be written: {error.strerror}") from None
+    if isinstance(lock, Held):
+        raise StartError(
+            f"{who} already runs on this data: process {lock.pid} holds {path}", hint="flockpy status"
+        )
+    return lock
 
 
 def holder(path: Path) -> Held | None:

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flockpy.lockfile import Held, Lock, acquire, holder
+import pytest
+
+from flockpy.errors import StartError
+from flockpy.lockfile import Held, Lock, acquire, hold, holder
 
 
 def test_a_lock_that_is_held_tells_who_holds_it(tmp_path: Path):
@@ -16,6 +19,15 @@ def test_a_lock_that_is_held_tells_who_holds_it(tmp_path: Path):
     assert holder(path) == Held(os.getpid())
     lock.release()
     assert holder(path) is None
+
+
+def test_who_cannot_run_without_it_is_told_why_it_cannot_have_it(tmp_path: Path):
+    lock = hold(tmp_path / "agent.lock", "an agent")
+    with pytest.raises(StartError, match=f"an agent already runs on this data: process {os.getpid()} holds"):
+        hold(tmp_path / "agent.lock", "an agent")
+    with pytest.raises(StartError, match="cannot be written: No such file"):
+        hold(tmp_path / "missing" / "agent.lock", "an agent")
+    lock.release()
 
 
 def test_looking_takes_nothing(tmp_path: Path):
