@@ -8,6 +8,8 @@ One `Client` keeps idle connections per `Origin`. `await client.start(…)` writ
         …
     exchange.abort()                                       # at any time: closes the connection = cancels upstream
 
+or, where a task switch for each piece is too much, `await exchange.relay(sink, on_silence)` instead of `read`.
+
 `SILENT` is answered after each `silence_s` without a byte, so that the caller can keep its own client alive; after
 `idle_s` without a byte the exchange fails. A request on a reused connection that dies before the first byte of its
 answer is sent once more on a fresh one; nothing else is ever retried here. Reading pauses the socket when the

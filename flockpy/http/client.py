@@ -35,6 +35,7 @@ class Exchange:
     _sink: Sink | None = None
     _on_silence: Callable[[], object] | None = None
     _hold: "asyncio.Future[None] | None" = None
+    _receivers_error: Exception | None = None
 
     def __init__(self, client: "Client", origin: Origin, data: list[bytes]) -> None:
         self._client = client
@@ -79,7 +80,8 @@ class Exchange:
         """Hand all body bytes to `sink` as they come, without a task switch for each; return at the clean end.
 
         While a future that `sink` answered is not done, nothing more is handed over, and past `HIGH_WATER` nothing is
-        read. `on_silence` is called after each `silence_s` without a byte. Raises ExchangeBroken.
+        read. `on_silence` is called after each `silence_s` without a byte. Raises ExchangeBroken, and what these two
+        raise; both are called by the event loop.
         """
         self._sink, self._on_silence = sink, on_silence
         self._client.watch(self)
@@ -87,9 +89,11 @@ class Exchange:
             self._hand_over()
             while not self._ended or self._chunks or self._hold is not None:
                 if self._error is not None:
-                    raise self._error
+                    raise self._receivers_error or self._error
                 self._waiter = self._loop.create_future()
                 await self._waiter
+            if self._receivers_error is not None:
+                raise self._receivers_error
         finally:
             self._sink = self._waiter = None
             self._client.unwatch(self)
@@ -144,11 +148,15 @@ class Exchange:
         """Called by the client now and then while somebody waits for the peer."""
         quiet = now - self._last
         if quiet >= self._client.idle_s:
-            self._drop(f"the peer was silent for {quiet:.0f} s")
-        elif now - max(self._last, self._told) >= self._client.silence_s:
+            who = "the peer was silent" if self._hold is None else "the receiver took nothing"
+            self._drop(f"{who} for {quiet:.0f} s")
+        elif self._hold is None and now - max(self._last, self._told) >= self._client.silence_s:
             self._told = now
             if self._sink is not None and self._on_silence is not None:
-                self._on_silence()
+                try:
+                    self._on_silence()
+                except Exception as error:  # noqa: BLE001 - raised by `relay`
+                    self._receiver_failed(error)
             else:
                 self._wake(silent=True)
 
@@ -158,10 +166,19 @@ class Exchange:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks, self._buffered = [], 0
             self.resume()
-            hold = sink(data)
+            try:
+                hold = sink(data)
+            except Exception as error:  # noqa: BLE001 - raised by `relay`
+                self._receiver_failed(error)
+                return
             if hold is not None and not hold.done():
                 self._hold = hold
                 hold.add_done_callback(self._released)
+
+    def _receiver_failed(self, error: Exception) -> None:
+        """It was called by the event loop, where nobody would learn of it."""
+        self._sink, self._receivers_error = None, error
+        self._drop("the receiver failed")
 
     def _released(self, hold: "asyncio.Future[None]") -> None:
         self._hold = None
