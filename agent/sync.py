@@ -89,12 +89,14 @@ class Sync:
                 self._take(await self._heartbeat())
             except LeaderAway as error:
                 failures += 1
-                if failures == 1:
+                if failures == 1 and self._accepted.is_set():
                     log.warning("the leader is away, engines go on: %s", error)
+                elif failures == 1:
+                    log.info("waiting for the leader: %s", error)
                 await self._back_off(failures)
                 continue
             if failures:
-                log.info("the leader is back")
+                log.info("the leader answers")
             failures = 0
             try:
                 async with asyncio.timeout(REPORT_INTERVAL_S):

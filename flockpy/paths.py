@@ -56,6 +56,11 @@ class DataDir:
         return self.run / "up.lock"
 
     @property
+    def address(self) -> Path:
+        """Where the leader that ``flockpy up`` runs is reached from this machine: one URL."""
+        return self.run / "address"
+
+    @property
     def leader_lock(self) -> Path:
         """Held by the leader, with its pid."""
         return self.run / "leader.lock"

@@ -49,5 +49,8 @@ def write_private(path: Path, text: str) -> None:
 
 def private_dir(path: Path) -> Path:
     """Make `path` with its parents, readable by its owner only (0700); answers it."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for parent in reversed(path.parents):  # by itself mkdir gives its mode to the last one only
+        if not parent.exists():
+            parent.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     return path

@@ -15,6 +15,11 @@ from flockpy.config import redacted
 from flockpy.errors import Overloaded, without_paths
 from flockpy.telemetry.metrics import CONTENT_TYPE
 
+DOOR_PLATE = """\
+This is flockpy. The API for clients is at /v1 and needs a key; /openapi.json describes the one for administrators, and
+`flockpy status` in a shell of this machine tells how it is.
+"""
+
 
 class Health(msgspec.Struct, frozen=True):
     status: str
@@ -46,6 +51,11 @@ class Configuration(msgspec.Struct, frozen=True):
     values: Mapping[str, str | float | bool]
     sources: dict[str, str]
     path: str
+
+
+@read("/", "What answers here", access="open", kinds=("text/plain",))
+async def door() -> Response[str]:
+    return Response(DOOR_PLATE, media_type="text/plain")
 
 
 @read("/healthz", "Is the leader alive", access="open")
@@ -93,7 +103,7 @@ async def configuration(services: Needs) -> Configuration:
     return Configuration(redacted(settings.config), dict(settings.sources), str(settings.file))
 
 
-HANDLERS: list[HTTPRouteHandler] = [healthz, readyz, metrics, status, configuration]
+HANDLERS: list[HTTPRouteHandler] = [door, healthz, readyz, metrics, status, configuration]
 
 
 async def _unready(services: Needs) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from flockpy.cli import probe
-from flockpy.cli.client import Api, ApiError, admin_key, local_url
+from flockpy.cli.client import Api, ApiError, admin_key, local_url, running_url
 from flockpy.cli.up import see_that_port_is_free
 from flockpy.config import split_listen
 from flockpy.engines import DRIVERS
@@ -107,10 +107,9 @@ def clock(settings: Settings) -> Iterator[Finding]:
 
 
 def port(settings: Settings) -> Iterator[Finding]:
-    listen = settings.config.listen
-    host, number = split_listen(listen)
+    host, number = split_listen(settings.config.listen)
     if held := holder(settings.data.up_lock):
-        ready = probe.is_ready(local_url(listen, "127.0.0.1"))
+        ready = probe.is_ready(_here(settings))
         state: State = "ok" if ready else "problem"
         words = "is ready" if ready else "is not ready"
         yield Finding("leader", state, f"runs (pid {held.pid}) and {words}", "" if ready else "flockpy logs")
@@ -128,9 +127,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
     if holder(settings.data.up_lock) is None:
         return
     try:
-        found = Api(local_url(settings.config.listen, "127.0.0.1"), admin_key(settings)).items("/nodes")[
-            "items"
-        ]
+        found = Api(_here(settings), admin_key(settings)).items("/nodes")["items"]
     except ApiError as error:
         yield Finding("nodes", "problem", error.message, error.hint or "")
         return
@@ -150,6 +147,11 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     port,
     nodes,
 )
+
+
+def _here(settings: Settings) -> str:
+    """The leader of this machine, which may have been started with ``--listen``."""
+    return running_url(settings) or local_url(settings.config.listen, "127.0.0.1")
 
 
 def _avx2(there: bool) -> Finding:

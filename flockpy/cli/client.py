@@ -9,6 +9,7 @@ import typer
 
 from flockpy.config import is_loopback, split_listen
 from flockpy.errors import FlockError
+from flockpy.lockfile import holder
 from flockpy.settings import Settings, load
 
 T = TypeVar("T")
@@ -143,8 +144,16 @@ def connect(base_url: str = "", token: str = "") -> Api:
 
 
 def leader_url(settings: Settings) -> str:
-    """Where the leader of these settings is reached."""
-    return settings.config.external_url or local_url(settings.config.listen)
+    """Where the leader of these settings is reached: as configured, as it was started, as it would be."""
+    return settings.config.external_url or running_url(settings) or local_url(settings.config.listen)
+
+
+def running_url(settings: Settings) -> str:
+    """The address on this machine of the leader that ``flockpy up`` runs with this data directory, or ""."""
+    try:
+        return settings.data.address.read_text().strip() if holder(settings.data.up_lock) else ""
+    except OSError:
+        return ""
 
 
 def local_url(listen: str, name: str = "localhost") -> str:

@@ -21,6 +21,7 @@ from flockpy.cli import banner, probe
 from flockpy.clock import Clock, SystemClock
 from flockpy.lockfile import Held, acquire
 from flockpy.paths import DataDir
+from flockpy.security import write_private
 
 START_ERROR = 3
 """The exit code of a child that says itself why it cannot start; trying again would not help."""
@@ -44,8 +45,6 @@ class Plan:
     url: str
     public_url: str
     grace: float
-    reachable: bool
-    """Other machines can reach the leader: it does not listen on loopback only."""
     add: tuple[str, ...] = ()
 
 
@@ -213,7 +212,6 @@ class Household:
                 self._plan.public_url,
                 self._data,
                 first_run=self._first_run,
-                reachable=self._plan.reachable,
             )
             for reference in self._plan.add:
                 command = module_command("flockpy.cli.main", "model", "add", reference, "--load")
@@ -231,6 +229,7 @@ def run(plan: Plan, clock: Clock) -> int:
     if isinstance(lock, Held):
         say(f"already running (pid {lock.pid})")
         return 0
+    write_private(data.address, f"{plan.url}\n")
     household = Household(plan, data, clock)
     household.start()
     code = 0
@@ -240,6 +239,7 @@ def run(plan: Plan, clock: Clock) -> int:
     if signals.stops:
         say("stopping: requests that are being answered are finished first (Ctrl-C again to hurry)")
     household.stop(signals)
+    data.address.unlink(missing_ok=True)
     lock.release()
     return code
 

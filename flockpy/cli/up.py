@@ -15,7 +15,7 @@ from flockpy.cli import client, output
 from flockpy.cli.parent import Plan, module_command
 from flockpy.cli.status import status
 from flockpy.clock import SystemClock
-from flockpy.config import is_loopback, split_listen
+from flockpy.config import split_listen
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
 from flockpy.paths import package_root
@@ -29,9 +29,6 @@ def up(
         str, typer.Option(metavar="[HOST]:PORT", help="Where to listen; no host is loopback.")
     ] = "",
     wizard: Annotated[bool, typer.Option("--wizard/--no-wizard", help="Offer a first model.")] = True,
-    auto_pull: Annotated[
-        bool, typer.Option("--auto-pull/--no-auto-pull", help="Pull the default model on the first start.")
-    ] = True,
     force_open: Annotated[
         bool, typer.Option("--force-open", help="Serve other machines although keys are not required.")
     ] = False,
@@ -66,7 +63,6 @@ def up(
         url=url,
         public_url=client.leader_url(settings).rstrip("/"),
         grace=settings.config.limits.shutdown_seconds + 5,
-        reachable=not is_loopback(host),
         add=first_model(settings) if wizard else (),
     )
     become_parent(plan, environ)

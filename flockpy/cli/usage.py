@@ -137,7 +137,7 @@ def _totals(found: dict[str, Json]) -> None:
     for name, value in found.items():
         if isinstance(value, dict):
             output.line(f"\n{_title(name)}")
-            output.facts({f"  {_title(key)}": _figure(inner) for key, inner in value.items()})
+            output.facts({f"  {key}": _figure(inner) for key, inner in value.items()})
         elif isinstance(value, list) and value:
             output.line(f"\n{_title(name)}")
             figures = [float(v) for v in value if isinstance(v, int | float)]

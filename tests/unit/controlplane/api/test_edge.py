@@ -77,6 +77,12 @@ async def test_either_header_is_enough(world: World):
         assert (await world.client.get("/admin/v1/status", headers=headers)).status_code == 200
 
 
+async def test_a_browser_at_the_front_door_is_told_what_this_is(world: World):
+    answer = await world.client.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert "/v1" in answer.text
+
+
 @pytest.mark.parametrize(
     ("address", "headers", "status"),
     [
@@ -186,7 +192,7 @@ async def test_every_route_of_the_admin_surface_needs_a_key(world: World):
                     path = path.replace(f"{{{part.full}}}", "x")
             answer = await world.client.request(method, path)
             expected = {"/admin/v1/nodes/register": 400, "/healthz": 200, "/metrics": 200}.get(path, 401)
-            if path not in ("/readyz", "/openapi.json"):
+            if path not in ("/", "/readyz", "/openapi.json"):
                 assert answer.status_code == expected, (method, path, answer.text)
 
 

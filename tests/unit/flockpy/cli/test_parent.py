@@ -60,7 +60,7 @@ class Running:
 async def running(data: Path, port: int, grace: float = 10) -> AsyncIterator[Running]:
     (data / "run").mkdir(exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    plan = Plan(str(data), url, url, grace, reachable=False)
+    plan = Plan(str(data), url, url, grace)
     text = json.dumps({name: getattr(plan, name) for name in Plan.__slots__})
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "flockpy.cli.parent", text],
@@ -91,14 +91,16 @@ async def test_it_says_where_everything_is_and_shows_the_key_on_the_first_run_on
         banner = up.wait_ready()
         assert f"http://127.0.0.1:{port}/v1" in banner
         assert "Bearer sk-orc-the-admin-key" in banner
-        assert "flock-demo" in banner
+        assert '"model":"auto"' in banner
         assert "\x1b" not in banner
         assert up.end(signal.SIGINT) == 0
     async with running(tmp_path, port) as up:
         banner = up.wait_ready()
+        assert (tmp_path / "run" / "address").read_text() == f"http://127.0.0.1:{port}\n"
         assert "sk-orc-the-admin-key" not in banner
         assert str(tmp_path / "admin.key") in banner
         assert up.end(signal.SIGTERM) == 0
+        assert not (tmp_path / "run" / "address").exists()
 
 
 async def test_a_leader_that_dies_comes_back_and_the_agent_does_not_notice(tmp_path: Path, port: int):

@@ -75,6 +75,22 @@ def test_one_that_runs_already_is_shown(flockpy: Flockpy, leader: StubLeader, ho
     held.release()
 
 
+def test_commands_find_the_leader_where_it_was_started(
+    flockpy: Flockpy, leader: StubLeader, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("FLOCK_EXTERNAL_URL")
+    monkeypatch.setenv("FLOCK_LISTEN", f":{free_port()}")
+    data = DataDir(home / ".flock")
+    prepare_data_dir(data)
+    data.address.write_text(f"{leader.url}\n")
+    leader.items("/models")
+    assert flockpy("model", "ls").code == 1, "an address that was left behind is not believed"
+    held = acquire(data.up_lock)
+    assert isinstance(held, Lock)
+    assert flockpy("model", "ls").code == 0
+    held.release()
+
+
 def test_a_leader_that_is_still_ending_is_not_taken_for_a_foreign_program(flockpy: Flockpy, home: Path):
     data = DataDir(home / ".flock")
     prepare_data_dir(data)
