@@ -13,8 +13,8 @@ from flockpy.cli.pick import choose
 
 
 def logs(
-    node: Annotated[str, typer.Argument(metavar="[NODE]", help="A node's id or host name.")] = "",
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="The engines of this model.")] = "",
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's id or host name.")] = "",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The engines of this model.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="How many at first.")] = 200,
     base_url: BaseUrl = "",
@@ -43,7 +43,7 @@ def logs(
 
 
 def why(
-    request: Annotated[str, typer.Argument(metavar="[REQUEST_ID]", help="From x-request-id.")] = "",
+    request: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="From x-request-id.")] = "",
     base_url: BaseUrl = "",
     token: Token = "",
     as_json: AsJson = False,

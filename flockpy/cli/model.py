@@ -14,7 +14,7 @@ from flockpy.units import bytes_text, count_text
 
 app = typer.Typer(help="The models the cluster serves.", no_args_is_help=True)
 
-ModelId = Annotated[str, typer.Argument(metavar="[ID]", help="A model's id.")]
+ModelId = Annotated[str, typer.Argument(metavar="ID", help="A model's id.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -142,7 +142,7 @@ def unload(model: ModelId = "", base_url: BaseUrl = "", token: Token = "") -> No
 @app.command("scan")
 def scan(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="On the leader's machine; else its models folder.")
+        Path | None, typer.Argument(metavar="DIR", help="On the leader's machine; else its models folder.")
     ] = None,
     base_url: BaseUrl = "",
     token: Token = "",

@@ -11,7 +11,7 @@ from flockpy.units import bytes_text
 
 app = typer.Typer(help="The machines of the cluster.", no_args_is_help=True)
 
-NodeId = Annotated[str, typer.Argument(metavar="[ID]", help="A node's id or host name.")]
+NodeId = Annotated[str, typer.Argument(metavar="ID", help="A node's id or host name.")]
 
 
 @app.command("ls")

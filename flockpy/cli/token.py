@@ -78,7 +78,7 @@ def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> No
 
 @app.command("revoke")
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="[ID]", help="The key's id, or its name.")] = "",
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id, or its name.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     base_url: BaseUrl = "",
     token: Token = "",
