@@ -127,6 +127,8 @@ async def ensure_demo_model(cluster: Cluster, meta: Meta) -> None:
     Only the first time: a removed one stays removed. Its file moves with the program, so a later start mends its path.
     """
     while (node := views.leader_node(cluster.state)) is None:
+        if cluster.closed:  # nobody waits any more: asking again would never let the loop turn
+            return
         await cluster.changed(cluster.state.version, within=60)
     known = cluster.state.models.get(DEMO)
     path = str(demo_model())

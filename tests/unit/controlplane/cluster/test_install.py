@@ -1,3 +1,4 @@
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -65,3 +66,12 @@ async def test_the_demo_model_follows_the_program_to_its_new_place():
     moved = msgspec.structs.replace(old, path=str(demo_model()))
     assert cluster.state.models[install.DEMO] == moved
     assert dict(cluster.state.desired) == {}
+
+
+async def test_a_leader_that_stops_before_its_node_came_does_not_wait_for_it():
+    cluster = await Cluster.open(MemoryRepo(), LoopClock(), counting_entropy())
+    waiting = asyncio.create_task(install.ensure_demo_model(cluster, MemoryMeta()))
+    await asyncio.sleep(0)
+    cluster.close()
+    await asyncio.wait_for(waiting, 5)
+    assert dict(cluster.state.models) == {}
