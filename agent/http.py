@@ -1,13 +1,12 @@
 """Small requests to the leader and to engines: one answer, whole, in time."""
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from flockpy.http import Client, HttpError, Origin, Silent
+from flockpy.http import Client, HttpError, Origin, Silent, origin_of
 
 MAX_ANSWER = 16 * 2**20
 
@@ -35,13 +34,12 @@ class HttpClient:
 
     def __init__(self) -> None:
         self._client = Client(connect_s=5.0)
-        self._tls: ssl.SSLContext | None = None
 
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"", timeout_s: float
     ) -> Answer:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        origin = origin_of(f"{parts.scheme}://{parts.netloc}")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [f"{method} {target} HTTP/1.1", f"host: {parts.netloc.rpartition('@')[2]}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -49,18 +47,11 @@ class HttpClient:
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(self._origin(parts.scheme, host, port), head, body)
+                return await self._exchange(origin, head, body)
         except TimeoutError:
-            raise NoAnswer(f"{host}:{port} did not answer within {timeout_s:g} s") from None
+            raise NoAnswer(f"{origin.host}:{origin.port} did not answer within {timeout_s:g} s") from None
         except HttpError as error:
             raise NoAnswer(str(error)) from None
-
-    def _origin(self, scheme: str, host: str, port: int) -> Origin:
-        if scheme != "https":
-            return Origin(host, port)
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return Origin(host, port, self._tls)
 
     async def _exchange(self, origin: Origin, head: bytes, body: bytes) -> Answer:
         exchange = await self._client.start(origin, head, body)

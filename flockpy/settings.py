@@ -215,7 +215,7 @@ def _path(text: str, home: Path, base: Path) -> str:
 
 def _url(text: str) -> None:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{text!r} is not an address such as http://127.0.0.1:8089")
 
 

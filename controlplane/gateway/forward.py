@@ -1,9 +1,7 @@
 """One try on one engine: send the request, bring the answer back, settle before the client can have seen its end."""
 
 import asyncio
-from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,7 +16,7 @@ from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
 from flockpy.engines.base import Quirks
 from flockpy.errors import EngineDied
-from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Origin, Silent
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Silent, origin_of
 
 MAX_ANSWER: Final = 256 * 2**20
 MAX_REFUSAL: Final = 2**20
@@ -57,7 +55,7 @@ class Forwarder:
         attempt = Attempt(decision)
         call.attempts = (*call.attempts, attempt)
         try:
-            exchange = await self._client.start(_origin_of(replica.endpoint.url), head, data)
+            exchange = await self._client.start(origin_of(replica.endpoint.url), head, data)
             await self._exchange(job, exchange, quirks, replica.engine, live=live)
         except ConnectError as error:
             attempt.error = str(error)
@@ -161,10 +159,3 @@ class Forwarder:
         if not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
         await reply.end_stream()
-
-
-@lru_cache(maxsize=4096)
-def _origin_of(url: str) -> Origin:
-    """Where the engine of an endpoint listens."""
-    parts = urlsplit(url)
-    return Origin(parts.hostname or "", parts.port or 80)

@@ -17,7 +17,16 @@ caller falls behind (`HIGH_WATER`), so a stalled reader costs no memory.
 """
 
 from flockpy.http.client import Client, Exchange
-from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, HttpError, Origin, Silent
+from flockpy.http.messages import (
+    SILENT,
+    ConnectError,
+    ExchangeBroken,
+    Head,
+    HttpError,
+    Origin,
+    Silent,
+    origin_of,
+)
 
 __all__ = [
     "SILENT",
@@ -29,4 +38,5 @@ __all__ = [
     "HttpError",
     "Origin",
     "Silent",
+    "origin_of",
 ]

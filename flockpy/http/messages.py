@@ -2,7 +2,9 @@
 
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 
 class HttpError(Exception):
@@ -38,6 +40,20 @@ class Origin:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+
+
+@lru_cache(maxsize=4096)
+def origin_of(url: str) -> Origin:
+    """Where the server of an ``http`` or ``https`` URL listens; the latter has to prove that it is that server."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return Origin(parts.hostname or "", parts.port or 443, _trusted())
+    return Origin(parts.hostname or "", parts.port or 80)
+
+
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def test_an_empty_file_or_section_changes_nothing(tmp_path: Path, text: str):
         ("FLOCK_REQUIRE_KEYS", "perhaps", "FLOCK_REQUIRE_KEYS: `auth.require_keys`: expected true or false"),
         ("FLOCK_ENGINE", "lama", "FLOCK_ENGINE: `engine.preferred`: expected one of"),
         ("FLOCK_LLAMACPP_ENDPOINT", "ftp://x", "FLOCK_LLAMACPP_ENDPOINT: `engine.llamacpp_endpoint`"),
+        ("FLOCK_LLAMACPP_ENDPOINT", "http://x:99999", "FLOCK_LLAMACPP_ENDPOINT: `engine.llamacpp_endpoint`"),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, variable: str, text: str, said: str):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from flockpy.http import Client, ConnectError, ExchangeBroken, Origin
+from flockpy.http import Client, ConnectError, ExchangeBroken, Origin, origin_of
 from tests.unit.flockpy.http.peer import BODY, OK, REQUEST, Peer, turns, whole
 
 pytestmark = pytest.mark.timeout(20)
@@ -236,3 +236,19 @@ async def test_origins_differ_by_their_trust(client: Client, tls_peer: TlsPeer, 
     other = Origin("127.0.0.1", tls_peer.port, ssl.create_default_context(cafile=str(certificate)))
     await whole(await client.start(other, REQUEST, BODY))
     assert tls_peer.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("http://127.0.0.1:8089/base", "127.0.0.1", 8089),
+        ("http://engine", "engine", 80),
+        ("https://engine", "engine", 443),
+        ("https://[::1]:8443", "::1", 8443),
+    ],
+)
+def test_a_url_says_where_to_connect_and_whether_the_server_must_prove_itself(url: str, host: str, port: int):
+    origin = origin_of(url)
+    assert (origin.host, origin.port) == (host, port)
+    assert (origin.tls is not None and origin.tls.check_hostname) == url.startswith("https")
+    assert origin_of(url) is origin
