@@ -180,5 +180,6 @@ class Sync:
 
     async def _back_off(self, failures: int) -> None:
         """Longer with each failure, by a random part less, so that many agents do not come back as one."""
-        longest = BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
+        # The leader of this machine is a connect on loopback away, and everybody waits for it at a start.
+        longest = BACKOFF_S[0] if self._local else BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
         await asyncio.sleep(longest * (0.5 + self._entropy(1)[0] / 510))

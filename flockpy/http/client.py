@@ -8,7 +8,7 @@ from typing import Final
 from flockpy.http.connection import Connection
 from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, Origin, Silent
 
-HIGH_WATER: Final = 256 * 1024
+HIGH_WATER: Final = 64 * 1024
 """Unread body bytes at which the socket is paused."""
 MAX_POOLED: Final = 1024
 POOLED_S: Final = 4.0
