@@ -9,7 +9,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from controlplane.api.body import invalid
-from flockpy.errors import BadRequest, FlockError
+from flockpy.errors import BadRequest, FlockError, without_paths
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,9 @@ def _flock_error(_: AnyRequest, error: FlockError) -> Response[ErrorBody]:
         headers["retry-after"] = str(error.retry_after)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return error_response(
-        error.status, ErrorDetail(error.code, error.message, error.field, error.hint), headers
-    )
+    # Of what goes wrong inside, a caller needs no path; in what they asked for themselves, it is their own.
+    message = without_paths(error.message) if error.status >= 500 else error.message
+    return error_response(error.status, ErrorDetail(error.code, message, error.field, error.hint), headers)
 
 
 def _framework_error(request: AnyRequest, error: HTTPException) -> Response[ErrorBody]:

@@ -4,7 +4,7 @@ Bodies are open: what is not named here passes on to the engine untouched. What 
 answers a wrong type with a 500 of its own, or meters something else than we do.
 """
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -100,7 +100,7 @@ _S = TypeVar("_S", bound=_Sampling)
 
 
 class _ChatSampling(_Sampling):
-    tool_choice: str | _Object | None = None
+    tool_choice: Literal["none", "auto", "required"] | _Object | None = None
     parallel_tool_calls: bool | None = None
     response_format: _Format | None = None
     logprobs: bool | None = None
