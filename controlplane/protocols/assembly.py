@@ -44,6 +44,10 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] = msgspec.field(default_factory=list[_Choice])
 
 
+_HEAD: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHUNK: Final = msgspec.json.Decoder(_Chunk)
+
+
 class _Made:
     """One choice, as far as it has come."""
 
@@ -114,10 +118,14 @@ def assemble(surface: SurfaceName, stream: bytes) -> bytes:
     for event in stream.split(b"\n\n"):
         if not event.startswith(b"data: {"):
             continue
-        head |= msgspec.json.decode(event[6:], type=dict[str, msgspec.Raw])
-        for choice in msgspec.json.decode(event[6:], type=_Chunk).choices:
+        try:
+            head |= _HEAD.decode(event[6:])
+            choices = _CHUNK.decode(event[6:]).choices
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise msgspec.DecodeError(str(error)) from None
+        for choice in choices:
             made.setdefault(choice.index, _Made()).add(choice)
     kind, shape = _SHAPES[surface]
     head.pop("prompt_progress", None)
-    choices = [shape(index, made[index]) for index in sorted(made)]
-    return msgspec.json.encode({**head, "object": kind, "choices": choices})
+    whole = [shape(index, made[index]) for index in sorted(made)]
+    return msgspec.json.encode({**head, "object": kind, "choices": whole})

@@ -3,6 +3,9 @@
 from typing import Any
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.protocols.assembly import assemble
 
@@ -82,3 +85,33 @@ def test_a_legacy_completion_has_text():
     whole = msgspec.json.decode(assemble("completions", stream(*chunks)))
     assert whole["object"] == "text_completion"
     assert whole["choices"] == [{"text": "ab", "index": 0, "logprobs": None, "finish_reason": "length"}]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.text(max_size=8)), max_size=12),
+    st.sampled_from(["content", "reasoning_content"]),
+)
+def test_however_a_text_is_cut_its_pieces_make_it_up(pieces: list[tuple[int, str]], field: str):
+    whole = msgspec.json.decode(
+        assemble("chat", stream(*(delta(index, **{field: text}) for index, text in pieces)))
+    )
+    said = {choice["index"]: choice["message"].get(field, "") for choice in whole["choices"]}
+    assert said == {
+        index: "".join(text for of, text in pieces if of == index) for index in sorted({i for i, _ in pieces})
+    }
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: {",
+        b'data: {"choices":5}',
+        b'data: {"choices":[{"delta":{"content":"\xff"}}]}',
+        b'data: {"choices":' + b"[" * 100_000,
+        b'data: {"\xff":1}',
+    ],
+    ids=["cut short", "no list", "no UTF-8", "too deep", "a key that is no UTF-8"],
+)
+def test_nonsense_is_a_decode_error(event: bytes):
+    with pytest.raises(msgspec.DecodeError):
+        assemble("chat", event + b"\n\ndata: [DONE]\n\n")

@@ -1,0 +1,218 @@
+"""An engine's stream on its way to a client: however it is cut, the same passes and the same is learnt from it."""
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.gateway.stream import TAIL, Tap
+from controlplane.protocols.base import Usage
+from controlplane.protocols.openai_chat import ChatSurface
+
+SURFACE = ChatSurface()
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+COUNTED = Usage(7, 3, 2)
+FIX = (b'"id":"chatcmpl-', b'"id":"cmpl-')
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(delta: dict | None = None, finish: str | None = None, **rest: object) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    value = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": choices, **rest}
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
+
+
+WORDS = [chunk({"role": "assistant", "content": None}), *(chunk({"content": word}) for word in ("Hel", "lo"))]
+FINISH = chunk({}, "stop")
+USAGE_ONLY = chunk(None, usage=USAGE, timings={"predicted_n": 3})
+USAGE_ON_FINISH = chunk({}, "stop", usage=USAGE)
+PROGRESS = b": keepalive 19/20\n\n"
+ERROR = b'data: {"error":{"code":500,"message":"it broke"}}\n\n'
+
+STREAMS = {
+    "as llama.cpp sends it": [*WORDS, FINISH, USAGE_ONLY, DONE],
+    "usage on the last chunk": [*WORDS, USAGE_ON_FINISH, DONE],
+    "no usage": [*WORDS, FINISH, DONE],
+    "nothing but the end": [DONE],
+    "with comments": [PROGRESS, WORDS[0], PROGRESS, WORDS[1], FINISH, USAGE_ONLY, DONE],
+    "usage first": [USAGE_ONLY, *WORDS, FINISH, DONE],
+    "usage null on each": [
+        chunk({"content": "a"}, usage=None),
+        chunk({}, "stop", usage=None),
+        USAGE_ONLY,
+        DONE,
+    ],
+    "an error": [*WORDS, ERROR, DONE],
+    "cut short": WORDS,
+}
+STREAM = pytest.mark.parametrize("events", STREAMS.values(), ids=STREAMS)
+
+
+def usage_of(events: list[bytes]) -> Usage | None:
+    return COUNTED if USAGE_ONLY in events or USAGE_ON_FINISH in events else None
+
+
+def passed(tap: Tap, parts: list[bytes]) -> bytes:
+    return b"".join(tap.feed(part) for part in parts)
+
+
+def cuts(stream: bytes) -> Iterator[list[bytes]]:
+    """The stream at once, byte by byte, and cut in two at every place."""
+    yield [stream]
+    yield [stream[at : at + 1] for at in range(len(stream))]
+    for at in range(1, len(stream)):
+        yield [stream[:at], stream[at:]]
+
+
+def assert_learnt(tap: Tap, events: list[bytes]) -> None:
+    assert tap.done == (DONE in events)
+    assert tap.usage() == usage_of(events)
+    assert bool(tap.failure()) == (ERROR in events)
+    assert tap.events == len(events)
+
+
+@STREAM
+def test_an_untouched_stream_passes_byte_for_byte(events: list[bytes]) -> None:
+    for parts in cuts(b"".join(events)):
+        tap = Tap(SURFACE, hide_usage=False, replace=None)
+        for part in parts:
+            assert tap.feed(part) == part, "nothing is held back"
+        assert_learnt(tap, events)
+
+
+@STREAM
+def test_hidden_usage_is_taken_out_and_nothing_else(events: list[bytes]) -> None:
+    expected = b"".join(event for event in events if event != USAGE_ONLY)
+    for parts in cuts(b"".join(events)):
+        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        assert passed(tap, parts) == expected
+        assert_learnt(tap, events)
+
+
+@STREAM
+@pytest.mark.parametrize("hide", [False, True])
+def test_ids_are_replaced_and_nothing_else(events: list[bytes], hide: bool) -> None:
+    kept = [event for event in events if not (hide and event == USAGE_ONLY)]
+    expected = b"".join(kept).replace(*FIX)
+    for parts in cuts(b"".join(events)):
+        tap = Tap(SURFACE, hide_usage=hide, replace=FIX)
+        assert passed(tap, parts) == expected
+        assert_learnt(tap, events)
+
+
+def test_a_trimmed_stream_passes_whole_events_only() -> None:
+    """What follows an engine's death must not stand in the middle of a line."""
+    stream = b"".join(STREAMS["as llama.cpp sends it"])
+    for at in range(len(stream)):
+        out = Tap(SURFACE, hide_usage=True, replace=None).feed(stream[:at])
+        assert out == b"" or out.endswith(b"\n\n")
+        assert stream.startswith(out) or USAGE_ONLY in stream[:at]
+
+
+def test_the_end_is_known_as_soon_as_it_is_said() -> None:
+    """The request is settled before the client can have seen the end."""
+    stream = b"".join(STREAMS["as llama.cpp sends it"])
+    said = len(stream) - 2
+    for at in range(1, said):
+        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        tap.feed(stream[:at])
+        assert not tap.done
+        tap.feed(stream[at:said])
+        assert tap.done
+        assert tap.usage() == COUNTED
+
+
+HARMLESS = [
+    "[DONE]",
+    '"choices":[],"usage":{"prompt_tokens":99}',
+    '"id":"chatcmpl-',
+    'data: {"error": 1}',
+    "\n\ndata: x\n\n",
+    "\r\n",
+    "é☃",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS, ids=repr)
+def test_what_a_model_writes_is_never_taken_for_the_stream_itself(text: str) -> None:
+    said = chunk({"content": text})
+    assert_kept([said, *WORDS, said, FINISH, USAGE_ONLY, DONE])
+
+
+def assert_kept(events: list[bytes]) -> None:
+    stream = b"".join(events)
+    expected = b"".join(event for event in events if event != USAGE_ONLY).replace(*FIX)
+    for size in (1, 7, 50, len(stream)):
+        tap = Tap(SURFACE, hide_usage=True, replace=FIX)
+        out = b""
+        for at in range(0, len(stream), size):
+            out += tap.feed(stream[at : at + size])
+            assert not tap.done or at + size >= len(stream) - 2
+        assert out == expected
+        assert_learnt(tap, events)
+
+
+def test_an_engines_error_as_its_last_word_is_a_failure() -> None:
+    said = b'{"error":{"message":"it broke"}}'
+    for error in (b"data: " + said + b"\n\n", b"error: " + said + b"\n\n"):
+        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        out = passed(tap, [*WORDS, error, DONE])
+        assert tap.failure() == said
+        assert error in out, "its client sees it too"
+
+
+def test_a_long_stream_keeps_only_its_end() -> None:
+    tap = Tap(SURFACE, hide_usage=False, replace=None)
+    for _ in range(10_000):
+        tap.feed(WORDS[1])
+    assert len(tap._end()) <= TAIL + len(WORDS[1])
+    passed(tap, [FINISH, USAGE_ONLY, DONE])
+    assert (tap.usage(), tap.done, tap.events) == (COUNTED, True, 10_003)
+
+
+def test_the_end_is_found_after_one_long_read() -> None:
+    tap = Tap(SURFACE, hide_usage=True, replace=None)
+    out = tap.feed(WORDS[1] * 5000 + FINISH + USAGE_ONLY + DONE)
+    assert out == WORDS[1] * 5000 + FINISH + DONE
+    assert (tap.usage(), tap.done) == (COUNTED, True)
+
+
+TEXTS = st.text(max_size=12) | st.sampled_from(HARMLESS)
+EVENTS = st.one_of(
+    TEXTS.map(lambda text: chunk({"content": text})),
+    TEXTS.map(lambda text: chunk({"reasoning_content": text}, usage=None)),
+    st.sampled_from([FINISH, PROGRESS, *WORDS]),
+)
+
+
+@given(
+    st.lists(EVENTS, max_size=8),
+    st.sampled_from([[], [USAGE_ONLY], [USAGE_ON_FINISH], [ERROR], [USAGE_ONLY, ERROR]]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([None, FIX]),
+    st.lists(st.integers(0, 3000), max_size=10),
+)
+def test_any_stream_in_any_parts(
+    said: list[bytes],
+    end: list[bytes],
+    done: bool,
+    hide: bool,
+    replace: tuple[bytes, bytes] | None,
+    places: list[int],
+) -> None:
+    events = [*said, *end, *([DONE] if done else [])]
+    stream = b"".join(events)
+    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    parts = [stream[a:b] for a, b in pairwise(edges) if a < b]
+    expected = b"".join(event for event in events if not (hide and event == USAGE_ONLY))
+    if replace:
+        expected = expected.replace(*replace)
+    tap = Tap(SURFACE, hide_usage=hide, replace=replace)
+    assert passed(tap, parts) == expected
+    if len(stream) < TAIL:
+        assert_learnt(tap, events)
