@@ -33,9 +33,13 @@ async def register(data: JSONBody[wire.Register], request: ApiRequest, services:
     )
     node_id = _identity(cluster.state, token, claimed) or new_id("n", services.entropy)
     await services.join_tokens.redeem(token)
-    await _revoke_keys(services, node_id)
-    _, plaintext = await services.keyring.create(f"node {node_id}", "node", subject=node_id)
-    await cluster.commit(NodeRegistered(node_id, token.role, services.clock.wall(), data.info))
+    try:
+        await _revoke_keys(services, node_id)
+        _, plaintext = await services.keyring.create(f"node {node_id}", "node", subject=node_id)
+        await cluster.commit(NodeRegistered(node_id, token.role, services.clock.wall(), data.info))
+    finally:
+        if token.role == "leader":  # nobody else would make the agent of this machine a new one
+            services.join_tokens.mint_local(services.settings.data)
     request.user.note(node_id, hostname=data.info.hostname, role=token.role, token=token.id)
     return wire.Registered(node_id, plaintext)
 

@@ -85,13 +85,13 @@ async def test_an_expired_join_token_is_refused(world: World):
     assert "expired" in answer.json()["error"]["message"]
 
 
-async def test_the_leaders_own_agent_keeps_its_identity_and_its_old_key_dies(world: World, tmp_path):
-    from flockpy.paths import DataDir
-
-    data = DataDir(tmp_path)
+async def test_the_leaders_own_agent_can_always_register_again_keeps_its_id_and_its_old_key_dies(
+    world: World,
+):
+    data = world.services.settings.data
+    world.services.join_tokens.mint_local(data)
     ids, keys = [], []
     for _ in range(2):
-        world.services.join_tokens.mint_local(data)
         assert data.join_token.stat().st_mode & 0o777 == 0o600
         answer = await world.client.post(
             f"{NODES}/register", json=registration(data.join_token.read_text("utf-8"))
