@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from controlplane.api.live import Attempt, Candidate, LiveRequest
+from controlplane.api.live import Attempt, LiveRequest
 from controlplane.gateway.call import Call, Calls
 from flockpy.clock import Clock
 
@@ -62,10 +62,7 @@ def _shown(call: Call, now: float) -> LiveRequest:
                 node_id=attempt.decision.replica.node_id,
                 reason=attempt.decision.reason,
                 error=attempt.error,
-                candidates=[
-                    Candidate(c.placement_id, c.node_id, c.in_flight, c.slots, c.score, c.rejected)
-                    for c in attempt.decision.considered
-                ],
+                candidates=attempt.decision.considered,
             )
             for attempt in call.attempts
         ),

@@ -5,20 +5,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from controlplane.routing.policy import Considered
 from controlplane.tenants.model import Outcome, Surface, TokensSource
 
 Stage = Literal["queued", "prefilling", "generating", "sending", "completed", "cancelled", "failed"]
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A placement as it was judged: `rejected` is why it could not serve, else ""; a higher `score` is better."""
-
-    placement_id: str
-    node_id: str
-    in_flight: int
-    slots: int
-    score: float
-    rejected: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -28,7 +18,7 @@ class Attempt(msgspec.Struct, frozen=True):
     node_id: str
     reason: str
     error: str
-    candidates: list[Candidate]
+    candidates: tuple[Considered, ...]
 
 
 class LiveRequest(msgspec.Struct, frozen=True):

@@ -4,7 +4,8 @@ import json
 
 import msgspec
 
-from controlplane.api.live import Attempt, Candidate, LiveRequest
+from controlplane.api.live import Attempt, LiveRequest
+from controlplane.routing.policy import Considered
 from controlplane.tenants.lines import Opened
 from controlplane.tenants.model import UsageRecord
 from tests.unit.controlplane.api.conftest import World
@@ -98,7 +99,7 @@ LIVE = LiveRequest(
     stage="generating",
     queue_ms=3.0,
     duration_ms=50.0,
-    attempts=(Attempt("p_1", "n_1", "least busy", "", [Candidate("p_1", "n_1", 0, 2, 1.0)]),),
+    attempts=(Attempt("p_1", "n_1", "least busy", "", (Considered("p_1", "n_1", 0, 2, 1.0),)),),
 )
 
 
