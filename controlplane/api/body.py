@@ -1,6 +1,5 @@
 """Request bodies: JSON, checked strictly against a msgspec struct, with errors that name the field."""
 
-import re
 from collections.abc import Generator
 from typing import Any, ClassVar, cast
 
@@ -12,10 +11,8 @@ from litestar.exceptions import ClientException
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
+from controlplane.protocols.base import located
 from flockpy.errors import BadRequest
-
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 class JsonBody(AbstractDTO[Any]):
@@ -64,8 +61,5 @@ class JsonBody(AbstractDTO[Any]):
 
 def invalid(message: str, *, within: str = "") -> BadRequest:
     """A msgspec validation message as an error that names the field, such as ``models[0]``."""
-    place = _PATH.search(message)
-    path = place.group(1) if place else ""
-    if missing := _MISSING.search(message):
-        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-    return BadRequest(_PATH.sub("", message) + ".", field=path or within or None)
+    said, path = located(message, within)
+    return BadRequest(f"{said}.", field=path or None)

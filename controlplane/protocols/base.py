@@ -111,17 +111,23 @@ def rewrite(fields: Fields, changes: Mapping[str, Any]) -> bytes:
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
 _KEY = re.compile(rb'\s*+[{,]\s*+"((?:[^"\\]++|\\.)*+)"\s*+:\s*+')
 _END = re.compile(rb"\s*+\{?\s*+\}\s*+")
 
 
-def _invalid(message: str, field: str) -> BadRequest:
+def located(message: str, within: str = "") -> tuple[str, str]:
+    """What msgspec complains of, and where: a path such as ``messages[0].role``, "" for the whole."""
     at = _AT.search(message)
-    path = field + at["path"].removeprefix("$") if at else field
-    if missing := re.search(r"missing required field `([^`]+)`", message):
+    path = within + at["path"].removeprefix("$") if at else within
+    if missing := _MISSING.search(message):
         path = f"{path}.{missing[1]}"
-    path = path.removeprefix(".")
-    return BadRequest(f"{path or 'body'}: {_AT.sub('', message)}", field=path or "body")
+    return _AT.sub("", message), path.removeprefix(".")
+
+
+def _invalid(message: str, field: str) -> BadRequest:
+    said, path = located(message, field)
+    return BadRequest(f"{path or 'body'}: {said}", field=path or "body")
 
 
 def _refuse_repeated(body: bytes, fields: Fields) -> None:
