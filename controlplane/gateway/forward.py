@@ -131,7 +131,7 @@ class Forwarder:
         call.first_byte = self._clock.monotonic()
         if replace := upstream.id_fix(call.surface.name, quirks):
             answer = answer.replace(*replace, 1)
-        job.settle("ok", 200, usage)
+        job.settle("ok", 200, usage, answer)
         await job.reply.whole(200, b"application/json", answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from controlplane.gateway import counts
 from controlplane.gateway.call import Call
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Usage
@@ -30,26 +31,16 @@ class Job:
     metrics: Metrics
     clock: Clock
 
-    def settle(self, outcome: Outcome, status: int, usage: Usage | None = None) -> None:
-        """Write the request's one usage record; later calls do nothing. `status` is what the client got."""
+    def settle(self, outcome: Outcome, status: int, usage: Usage | None = None, answer: bytes = b"") -> None:
+        """Write the request's one usage record; later calls do nothing. `status` is what the client got.
+
+        `usage` is the engine's, if it gave one; `answer` a whole one, to be measured where it did not.
+        """
         call = self.call
         if call.record is not None:
             return
         now = self.clock.monotonic()
-        source: TokensSource = "engine"
-        if usage is None:
-            # Who leaves while an engine is at work pays for it; nobody pays for an engine that failed.
-            at_work = bool(call.attempts) and not call.attempts[-1].error
-            reached = call.first_byte is not None or (outcome == "cancelled" and at_work)
-            completion = call.events() if call.events else 0
-            source = "counted" if completion else "estimated"
-            usage = Usage(self.admission.prompt_tokens if reached else 0, completion if reached else 0)
-        elif self.inbound.choices > 1 and self.call.surface.name == "chat":
-            # llama.cpp reports the completion tokens of one choice only.
-            source = "estimated"
-            usage = Usage(
-                usage.prompt_tokens, usage.completion_tokens * self.inbound.choices, usage.cached_tokens
-            )
+        usage, source = self._counts(outcome, usage, answer)
         ttft = call.first_byte - call.started if call.first_byte is not None else None
         call.record = UsageRecord(
             request_id=call.request_id,
@@ -81,3 +72,25 @@ class Job:
         if ttft is not None:
             tally.ttft.observe(ttft)
         tally.queue.observe(call.queue_s)
+
+    def _counts(self, outcome: Outcome, usage: Usage | None, answer: bytes) -> tuple[Usage, TokensSource]:
+        call, inbound = self.call, self.inbound
+        events = call.events() if call.events else 0
+        if usage is None:
+            # Who leaves while an engine is at work pays for it; nobody pays for an engine that failed.
+            at_work = bool(call.attempts) and not call.attempts[-1].error
+            if call.first_byte is None and not (outcome == "cancelled" and at_work):
+                return Usage(0, 0), "estimated"
+            completion = events or counts.of_answer(answer)
+            return Usage(self.admission.prompt_tokens, completion), "counted" if events else "estimated"
+        if inbound.choices == 1:
+            return usage, "engine"
+        cap = self.admission.max_tokens_cap
+        return counts.of_all_choices(
+            usage,
+            choices=inbound.choices,
+            texts=inbound.texts,
+            prompt_tokens=self.admission.prompt_tokens,
+            bound=cap if inbound.max_tokens is None else inbound.max_tokens,
+            events=events,
+        )

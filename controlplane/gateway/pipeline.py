@@ -1,6 +1,7 @@
 """The life of a request: admit → route → forward → settle. No database, no lock, one exit for every ending."""
 
 from collections.abc import Callable
+from typing import Final
 
 from controlplane.gateway.call import Call, Calls
 from controlplane.gateway.dispatch import Dispatcher
@@ -14,6 +15,9 @@ from controlplane.tenants.model import Outcome
 from flockpy.clock import Clock
 from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
 from flockpy.telemetry.metrics import Metrics
+
+LEFT: Final = 499
+"""The status of a client that left before it got one."""
 
 
 class Pipeline:
@@ -47,9 +51,11 @@ class Pipeline:
         try:
             await self._dispatcher.serve(job)
         except ClientGone:
-            job.settle("cancelled", 200 if reply.started else 499)
-            if call.cancelled_by != "client":
-                await reply.error(Overloaded(f"the request was cancelled by {call.cancelled_by}"))
+            given_up = Overloaded(f"the request was cancelled by {call.cancelled_by}")
+            left = call.cancelled_by == "client"
+            job.settle("cancelled", 200 if reply.started else LEFT if left else given_up.status)
+            if not left:
+                await reply.error(given_up)
         except FlockError as error:
             outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
             job.settle(outcome, 200 if reply.started else error.status)

@@ -20,7 +20,8 @@ class Inbound(msgspec.Struct, frozen=True):
     """What routing, quota and forwarding need of a request.
 
     `fields`: the body's top level. `max_tokens` bounds one completion, None when the client set no bound; `choices` is
-    how many completions it asked for; `wants_usage`: the client itself asked for the usage chunk of a stream.
+    how many completions it asked for, of all its `texts` together; `wants_usage`: the client itself asked for the
+    usage chunk of a stream.
     """
 
     fields: Fields
@@ -29,6 +30,7 @@ class Inbound(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     choices: int = 1
     wants_usage: bool = False
+    texts: int = 1
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

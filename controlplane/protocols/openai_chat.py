@@ -93,6 +93,7 @@ class _Sampling(msgspec.Struct):
             max((b for b in bounds if b is not None), default=None),
             max(self.n or 1, self.n_cmpl or 1, self.best_of or 1) * texts,
             self.stream_options is not None and bool(self.stream_options.include_usage),
+            texts,
         )
 
 

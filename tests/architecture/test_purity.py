@@ -22,6 +22,7 @@ PURE = frozenset(
         "controlplane.cluster.events",
         "controlplane.cluster.state",
         "controlplane.cluster.views",
+        "controlplane.gateway.counts",
         "controlplane.gateway.stream",
         "controlplane.gateway.upstream",
         "controlplane.protocols.assembly",

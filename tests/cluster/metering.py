@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.cluster.program import Program, running
+from tests.cluster.program import Program, eventually, running
 from tests.cluster.traffic import Answer
 from tests.tiny_models import tiny_model
 
@@ -37,6 +37,18 @@ def verified(program: Program) -> dict[str, Any]:
     done = program.cli("usage", "verify", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
+
+
+def record_of(program: Program, request_id: str) -> Record:
+    """The one record of a request, once it is in the table."""
+    eventually(lambda: request_id not in live(program), "the request is over")
+    assert program.get("/admin/v1/usage/verify")["problems"] == []
+    return exported(program)[request_id]
+
+
+def live(program: Program) -> dict[str, Record]:
+    """Requests on their way, by id, the oldest first."""
+    return {item["request_id"]: item for item in program.get("/admin/v1/requests")["items"]}
 
 
 def degraded(program: Program) -> str | None:

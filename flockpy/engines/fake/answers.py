@@ -28,14 +28,13 @@ def prompt_tokens(request: Body) -> int:
     return len(prompt.split()) if isinstance(prompt, str) else len(str(msgspec.json.encode(prompt)).split())
 
 
-def usage(request: Body, completion: int) -> Body:
+def usage(script: Script, request: Body, completion: int) -> Body:
+    """The usage object by its name; nothing from an engine that does not count."""
+    if not script.counts:
+        return {}
     prompt = prompt_tokens(request)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": 0},
-    }
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {"usage": counts | {"prompt_tokens_details": {"cached_tokens": 0}}}
 
 
 def finish_reason(script: Script, request: Body) -> str:
@@ -61,14 +60,14 @@ def chat(script: Script, request: Body, number: int) -> Body:
         message = {"role": "assistant", "content": None, "tool_calls": [_tool_call(script, request)]}
         tokens = 1
     choice = {"index": 0, "message": message, "finish_reason": finish_reason(script, request)}
-    return _envelope("chat.completion", request, number, [choice]) | {"usage": usage(request, tokens)}
+    return _envelope("chat.completion", request, number, [choice]) | usage(script, request, tokens)
 
 
 def completion(script: Script, request: Body, number: int) -> Body:
     text = "".join(words(script, request))
     choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason(script, request)}
     answer = _envelope("text_completion", request, number, [choice])
-    return answer | {"usage": usage(request, len(words(script, request)))}
+    return answer | usage(script, request, len(words(script, request)))
 
 
 def chat_chunks(script: Script, request: Body, number: int) -> Iterator[Body]:
@@ -88,9 +87,9 @@ def chat_chunks(script: Script, request: Body, number: int) -> Iterator[Body]:
             yield chunk({"content": word})
     yield chunk({}, finish_reason(script, request))
     options: Body = request.get("stream_options") or {}
-    if options.get("include_usage"):
+    if script.counts and options.get("include_usage"):
         answer = _envelope("chat.completion.chunk", request, number, [])
-        yield answer | {"usage": usage(request, len(tokens))}
+        yield answer | usage(script, request, len(tokens))
 
 
 def completion_chunks(script: Script, request: Body, number: int) -> Iterator[Body]:
@@ -100,7 +99,7 @@ def completion_chunks(script: Script, request: Body, number: int) -> Iterator[Bo
         yield _envelope("text_completion", request, number, [choice])
     choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": finish_reason(script, request)}
     answer = _envelope("text_completion", request, number, [choice])
-    yield answer | {"usage": usage(request, len(tokens))}
+    yield answer | usage(script, request, len(tokens))
 
 
 def embeddings(request: Body) -> Body:

@@ -36,6 +36,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_chunk_s: float = 0
     chunk_s: float = 0
     closes_after_stream: bool = True
+    counts: bool = True
+    """Answers carry a usage object."""
     fault: Fault = "none"
     good_requests: int = 0
     chunks: int = 0
