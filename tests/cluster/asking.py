@@ -3,11 +3,13 @@
 import json
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+import psutil
 
 from agent.records import Record
 from tests.cluster.program import Program, eventually
@@ -17,9 +19,9 @@ WORDS = "the of to and in is you that "
 """Eight tokens of a tiny model's prompt."""
 
 
-def slow_model() -> Path:
+def slow_model(seed: int = 0) -> Path:
     """Talks for ever, some dozens of tokens a second; a prompt of `WORDS` * 100 keeps it busy for seconds."""
-    return tiny_model(mode="loop", layers=8, dim=512, ff=2048, context=32768)
+    return tiny_model(mode="loop", layers=8, dim=512, ff=2048, context=32768, seed=seed)
 
 
 class Asked:
@@ -63,6 +65,7 @@ class Asked:
         try:
             self.until(b"\0never\0", within)
         except EOFError:
+            self._socket.close()
             return self._said.decode()
         raise AssertionError("no answer holds that")
 
@@ -80,16 +83,20 @@ class Asked:
 
 def record_of(program: Program, model: str) -> Record:
     """What the agent has written down about the engine of a model."""
-    folder = program.data_dir / "agent" / "instances"
 
     def look() -> Record | None:
-        for path in folder.glob("*.json"):
-            record = msgspec.json.decode(path.read_bytes(), type=Record)
-            if record.spec.model.id == model:
-                return record
-        return None
+        return next((record for record in records(program) if record.spec.model.id == model), None)
 
     return eventually(look, f"the agent has a record of {model}")
+
+
+def records(program: Program) -> list[Record]:
+    """What the agent has written down about all its engines."""
+    found: list[Record] = []
+    for path in (program.data_dir / "agent" / "instances").glob("*.json"):
+        with suppress(FileNotFoundError):
+            found.append(msgspec.json.decode(path.read_bytes(), type=Record))
+    return found
 
 
 def engine_client(program: Program, model: str) -> httpx.Client:
@@ -135,15 +142,22 @@ def await_stage(program: Program, stage: str, count: int = 1) -> list[dict[str, 
     return eventually(look, f"{count} requests are {stage}")
 
 
-def await_usage(program: Program, known: int, count: int = 1) -> list[dict[str, Any]]:
-    """The records of the requests that ended last, once there are `count` more than the `known` ones."""
+def await_usage(program: Program, user: str, count: int = 1) -> list[dict[str, Any]]:
+    """The records of the requests of a key of that name, newest first, once there are so many."""
 
     def look() -> list[dict[str, Any]] | None:
         items = program.get("/admin/v1/usage/recent?limit=100")["items"]
-        return items[: len(items) - known] if len(items) >= known + count else None
+        found = [item for item in items if item["user"] == user]
+        return found if len(found) == count else None
 
-    return eventually(look, f"{count} more requests are recorded")
+    return eventually(look, f"{count} requests of {user} are recorded")
 
 
-def usage_count(program: Program) -> int:
-    return len(program.get("/admin/v1/usage/recent?limit=100")["items"])
+def engine_of(program: Program, model: str) -> psutil.Process:
+    """The living process that serves a model."""
+
+    def look() -> psutil.Process | None:
+        launch = record_of(program, model).launch
+        return next((p for p in program.engines() if p.environ().get("FLOCK_LAUNCH") == launch), None)
+
+    return eventually(look, f"the engine of {model} lives")
