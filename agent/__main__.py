@@ -14,8 +14,6 @@ from flockpy import settings
 from flockpy.errors import StartError
 from flockpy.telemetry import logs
 
-START_ERROR = 3
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -32,8 +30,8 @@ def main() -> int:
         options = app.Options(given.leader, given.token_file, given.local, given.supervised)
         asyncio.run(app.run(loaded, options))
     except StartError as error:
-        sys.stderr.write(f"flockpy: {error.message}\n" + (f"  {error.hint}\n" if error.hint else ""))
-        return START_ERROR
+        sys.stderr.write(error.told())
+        return error.EXIT
     return 0
 
 

@@ -18,9 +18,6 @@ from flockpy.supervision import parent_gone
 from flockpy.telemetry import logs
 from flockpy.version import VERSION
 
-START_ERROR = 3
-"""Exit code of a start that cannot succeed until somebody mends what the message says."""
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m controlplane")
@@ -34,10 +31,8 @@ def main() -> int:
         hold(settings.data.leader_lock, "a leader")
         uvloop.run(_run(settings, supervised=arguments.supervised))
     except StartError as error:
-        sys.stderr.write(
-            f"flockpy: {error.message}\n" + (f"  mend it with: {error.hint}\n" if error.hint else "")
-        )
-        return START_ERROR
+        sys.stderr.write(error.told())
+        return error.EXIT
     return 0
 
 

@@ -138,7 +138,14 @@ class EngineDied(FlockError):
 
 
 class StartError(FlockError):
+    """`EXIT` is the exit code of a leader or an agent that it ends: starting it again would not help."""
+
     code = "start_error"
+    EXIT: ClassVar[int] = 3
+
+    def told(self) -> str:
+        """For standard error: what is wrong, and what mends it."""
+        return f"flockpy: {self.message}\n" + (f"  → {self.hint}\n" if self.hint else "")
 
 
 def without_paths(text: str) -> str:

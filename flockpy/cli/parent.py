@@ -19,12 +19,11 @@ from pathlib import Path
 
 from flockpy.cli import banner, probe
 from flockpy.clock import Clock, SystemClock
+from flockpy.errors import StartError
 from flockpy.lockfile import Held, acquire
 from flockpy.paths import DataDir
 from flockpy.security import write_private
 
-START_ERROR = 3
-"""The exit code of a child that says itself why it cannot start; trying again would not help."""
 _BACK_OFF_S = (1, 2, 4, 8, 16)
 _STEADY_S = 60
 """A child that ran this long starts again without delay's history."""
@@ -188,7 +187,7 @@ class Household:
         """Do what is due. Answers 0, or the exit code when there is no point in going on."""
         for child in self._children:
             ended = child.ended()
-            if ended == START_ERROR and (child is self.leader or not self._ready):
+            if ended == StartError.EXIT and (child is self.leader or not self._ready):
                 say(f"the {child.name} cannot start, for the reason above")
                 return 1
             if ended is not None:
