@@ -12,7 +12,7 @@ from scripts.tiny_models import TinyModel, write
 SELFTEST = TinyModel(
     text=(
         "Hello from flockpy! This is the built-in self-test, which only knows these words."
-        " To get real answers run `flockpy model add <id>`."
+        " To get real answers run `flockpy model add file:PATH`."
     ),
     name="flock-demo",
     layers=1,

@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 
-from flockpy.cli.output import safe
+from flockpy.cli.output import note, safe
 from flockpy.errors import StartError
 
 _LISTED = 20
@@ -36,6 +36,8 @@ def _ask(given: str, what: str, candidates: Mapping[str, str]) -> str:
     from prompt_toolkit.completion import FuzzyWordCompleter
     from prompt_toolkit.validation import Validator
 
+    if given:
+        note(f"no {what} is called {given!r}; which one?")
     completer = FuzzyWordCompleter(
         [safe(name) for name in candidates], meta_dict={safe(n): safe(w) for n, w in candidates.items()}
     )
@@ -52,4 +54,6 @@ def _ask(given: str, what: str, candidates: Mapping[str, str]) -> str:
     def open_menu() -> None:
         session.default_buffer.start_completion(select_first=False)
 
-    return session.prompt(f"{what}: ", default=given, pre_run=open_menu).strip()
+    return session.prompt(
+        f"{what}: ", default=given if any(given in name for name in candidates) else "", pre_run=open_menu
+    ).strip()

@@ -19,7 +19,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 def create(
     name: Annotated[str, typer.Argument(help="Whose or what for.")] = "",
     admin: Annotated[bool, typer.Option("--admin", help="May administer the cluster.")] = False,
-    node: Annotated[bool, typer.Option("--node", help="Lets one more machine join.")] = False,
+    node: Annotated[bool, typer.Option("--node", hidden=True, help="Lets one more machine join.")] = False,
     quota: Annotated[int | None, typer.Option(min=1, metavar="TOKENS", help="Tokens a day (UTC).")] = None,
     models: Annotated[str, typer.Option(metavar="A,B", help="Only these models.")] = "",
     expires: Annotated[str, typer.Option(metavar="30d|DATE", help="When it stops working.")] = "",

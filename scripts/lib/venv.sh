@@ -39,8 +39,9 @@ install_uv() { # the one pinned and hashed in requirements.txt
 
 install_packages() { # the pins file $1, then this checkout itself, editable, built by the pinned hatchling
     # uv takes a fifth of pip's time, but reads no pip.conf: where only pip knows the way, pip does it.
+    # Behind a company's proxy only the system's certificates know it, so they are the ones to trust.
     if have_uv || install_uv 2>/dev/null; then
-        if install_with "$1" "$venv/bin/uv" pip install --quiet --cache-dir "$root/.cache/uv" \
+        if install_with "$1" "$venv/bin/uv" pip install --quiet --system-certs --cache-dir "$root/.cache/uv" \
             --python "$venv/bin/python"; then return; fi
         echo "flockpy: trying again with pip" >&2
     fi
