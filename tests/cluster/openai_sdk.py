@@ -23,7 +23,7 @@ WEATHER: Any = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-client = OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0, timeout=30)
+client: Any = OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0, timeout=30)
 
 
 def chat() -> None:
@@ -158,7 +158,7 @@ def expect(kind: type[openai.APIStatusError], code: str, call: Any) -> Any:
         call()
     except kind as error:
         assert error.code == code, error
-        assert error.request_id.startswith("req_")
+        assert (error.request_id or "").startswith("req_")
         return error
     raise AssertionError(f"no {kind.__name__}")
 
@@ -198,11 +198,12 @@ def overload_is_waited_out() -> None:
         for talk in talks:
             talk.close()
 
-    patient = OpenAI(
+    transport: Any = httpx.Client(event_hooks={"response": [note]}, timeout=30)
+    patient: Any = OpenAI(
         base_url=f"{URL}/v1",
         api_key=KEY,
         max_retries=2,
-        http_client=httpx.Client(event_hooks={"response": [note]}, timeout=30),
+        http_client=transport,
     )
     assert patient.chat.completions.create(model="talker", messages=HI, max_tokens=3).choices
     assert [status for status, _, _ in statuses] == [503, 200]
