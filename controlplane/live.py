@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from controlplane.api.live import Attempt, LiveRequest
 from controlplane.gateway.call import Call, Calls
+from controlplane.tenants.model import LOCAL_USER
 from flockpy.clock import Clock
 
 
@@ -39,7 +40,7 @@ def _shown(call: Call, now: float) -> LiveRequest:
         request_id=call.request_id,
         time=call.time,
         key_id=call.key.id if call.key else "",
-        user=call.key.name if call.key else "local",
+        user=call.key.name if call.key else LOCAL_USER,
         asked_model=call.asked_model,
         model=call.model,
         node_id=call.node_id,

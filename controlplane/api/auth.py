@@ -10,7 +10,7 @@ from litestar.handlers import BaseRouteHandler
 
 from controlplane.api.services import Services
 from controlplane.tenants import access
-from controlplane.tenants.model import Key
+from controlplane.tenants.model import LOCAL_USER, Key
 from flockpy.errors import Forbidden, Unauthenticated
 
 Access = Literal["open", "local", "any", "node", "admin"]
@@ -32,7 +32,7 @@ class Call:
     @property
     def actor(self) -> str:
         """Who calls, for the audit trail: the key's id and name."""
-        return f"{self.key.id} ({self.key.name})" if self.key else "local"
+        return f"{self.key.id} ({self.key.name})" if self.key else LOCAL_USER
 
     def note(self, target: str, **facts: str | int | float | bool | None) -> None:
         """Say for the audit trail what this call is about."""

@@ -8,7 +8,7 @@ from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Usage
 from controlplane.routing.table import Route
 from controlplane.tenants.meter import Admission
-from controlplane.tenants.model import Outcome, TokensSource, UsageRecord
+from controlplane.tenants.model import LOCAL_USER, Outcome, TokensSource, UsageRecord
 from flockpy.clock import Clock
 from flockpy.telemetry.metrics import Metrics
 
@@ -46,7 +46,7 @@ class Job:
             request_id=call.request_id,
             time=call.time,
             key_id=call.key.id if call.key else "",
-            user=call.key.name if call.key else "local",
+            user=call.key.name if call.key else LOCAL_USER,
             model=call.model,
             node_id=call.node_id,
             surface=call.surface.name,

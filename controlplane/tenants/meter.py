@@ -12,13 +12,10 @@ from controlplane.store.usage import tokens_since
 from controlplane.tenants import estimate, quota
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.lines import Opened
-from controlplane.tenants.model import Key, Surface, UsageRecord
+from controlplane.tenants.model import LOCAL_USER, Key, Surface, UsageRecord
 from controlplane.tenants.quota import Quota, Refused
 from flockpy.clock import Clock
 from flockpy.errors import QuotaSpent
-
-LOCAL_USER = "local"
-"""The user of requests without a key, where keys are not required."""
 
 SHORT_ANSWER = 1024
 

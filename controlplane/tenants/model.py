@@ -5,6 +5,9 @@ from typing import Literal
 
 import msgspec
 
+LOCAL_USER = "local"
+"""The user of requests without a key, where keys are not required."""
+
 Scope = Literal["admin", "user", "node"]
 Surface = Literal["chat", "completions", "embeddings"]
 TokensSource = Literal["engine", "counted", "estimated"]
