@@ -158,4 +158,6 @@ class Forwarder:
         await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
         if not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
+        if rest := tap.rest():
+            reply.push(rest, monotonic())
         await reply.end_stream()

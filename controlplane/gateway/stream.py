@@ -1,5 +1,6 @@
 """What passes between an engine's stream and a client: untouched where possible, trimmed where needed. Pure."""
 
+import re
 from collections import deque
 from typing import Final
 
@@ -7,7 +8,15 @@ from controlplane.protocols.base import Surface, Usage
 
 TAIL: Final = 8192
 """Bytes of the stream's end that are kept to find the usage in."""
-DONE: Final = b"data: [DONE]"
+_DONE: Final = re.compile(rb"\ndata: ?\[DONE\]")
+"""At the start of a line, where no text of a model can stand: in a JSON string the line's end would be escaped."""
+_DONE_SIZE: Final = len(b"\ndata: [DONE]")
+_END: Final = 64
+"""Bytes at the end of a read in which the mark is looked for; hardly anything follows it."""
+_BLANK: Final = re.compile(rb"\n\r?\n")
+_EVENT: Final = re.compile(rb".*?\n\r?\n", re.DOTALL)
+_NO_CHOICES: Final = re.compile(rb'"choices":\s*\[\]')
+_ERROR: Final = re.compile(rb'data: ?(?=\{"error")|error: ')
 _PROGRESS: Final = b'"prompt_progress":'  # inside of a JSON string its quotes would be escaped
 
 
@@ -27,6 +36,7 @@ class Tap:
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._lines = 0
+        self._before = b"\n"  # the last bytes of what came before, for a mark that is cut in two
         self.done = False
         """The stream has said that it is complete."""
 
@@ -37,9 +47,16 @@ class Tap:
         self._tail_size += len(data)
         while self._tail_size - len(self._tail[0]) >= TAIL:
             self._tail_size -= len(self._tail.popleft())
-        if DONE in data[-64:] or (len(data) < len(DONE) + 2 and DONE in self._end()[-64:]):
-            self.done = True
+        if not self.done:
+            seen = data[-_END:] if len(data) >= _END else self._before + data
+            self.done = b"[DONE]" in seen and _DONE.search(seen) is not None
+            self._before = seen[1 - _DONE_SIZE :]
         return data if self._raw else self._trim(data)
+
+    def rest(self) -> bytes:
+        """What was held back when the stream ended: engines may leave its last event without an end."""
+        held, self._held = self._held, b""
+        return self._trimmed(held)
 
     @property
     def events(self) -> int:
@@ -48,18 +65,18 @@ class Tap:
 
     def usage(self) -> Usage | None:
         """The usage the engine gave, once the stream has ended."""
-        for event in reversed(self._end().split(b"\n\n")):
-            if b'"usage"' in event and event.startswith(b"data: "):
-                usage = self._surface.usage(event[6:])
+        for event in reversed(_BLANK.split(self._end())):
+            if b'"usage"' in event and event.startswith(b"data:"):
+                usage = self._surface.usage(event[5:])
                 if usage is not None:
                     return usage
         return None
 
     def failure(self) -> bytes:
         """The error object (JSON) that the engine ended its stream with; b"" when it did not."""
-        for event in self._end().split(b"\n\n")[-3:]:
-            if event.startswith((b'data: {"error"', b"error: ")):
-                return event.partition(b": ")[2]
+        for event in _BLANK.split(self._end())[-3:]:
+            if begin := _ERROR.match(event):
+                return event[begin.end() :]
         return b""
 
     def _end(self) -> bytes:
@@ -67,15 +84,20 @@ class Tap:
 
     def _trim(self, data: bytes) -> bytes:
         self._held += data
-        cut = self._held.rfind(b"\n\n") + 2
-        if cut < 2:
-            return b""
-        whole, self._held = self._held[:cut], self._held[cut:]
+        if self._held.endswith((b"\n\n", b"\n\r\n")):
+            whole, self._held = self._held, b""
+        else:
+            lf, crlf = self._held.rfind(b"\n\n"), self._held.rfind(b"\n\r\n")
+            cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+            whole, self._held = self._held[:cut], self._held[cut:]
+        return self._trimmed(whole)
+
+    def _trimmed(self, whole: bytes) -> bytes:
         if self._replace is not None:
             whole = whole.replace(*self._replace)
         if self._hide_usage and b'"usage"' in whole:
-            events = whole.split(b"\n\n")
-            whole = b"\n\n".join(e for e in events if not (b'"choices":[]' in e and b'"usage"' in e))
+            events = _EVENT.findall(whole) or [whole]
+            whole = b"".join(e for e in events if not (b'"usage"' in e and _NO_CHOICES.search(e)))
         return whole
 
 

@@ -69,15 +69,11 @@ def _named_tool(inbound: Inbound) -> dict[str, Any]:
 
     Raises BadRequest when the named tool is not among those offered.
     """
-    choice = msgspec.json.decode(inbound.fields["tool_choice"])
-    if not isinstance(choice, dict):
+    choice = decode(_CHOICE, inbound.fields["tool_choice"], "tool_choice")
+    if not isinstance(choice, _Choice):
         return {}
-    try:
-        name = msgspec.convert(choice, _Choice).function.name
-        tools = msgspec.json.decode(inbound.fields.get("tools", b"[]"), type=list[_Tool])
-        raws = msgspec.json.decode(inbound.fields.get("tools", b"[]"), type=list[msgspec.Raw])
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"tool_choice: {error}", field="tool_choice") from None
+    name, offered = choice.function.name, inbound.fields.get("tools", b"null")
+    tools, raws = decode(_TOOLS, offered, "tools") or (), decode(_RAWS, offered, "tools") or ()
     named = [
         raw for raw, tool in zip(raws, tools, strict=True) if tool.function and tool.function.name == name
     ]
@@ -98,6 +94,11 @@ class _Tool(msgspec.Struct):
     function: _Named | None = None
 
 
+_CHOICE: msgspec.json.Decoder[_Choice | str | None] = msgspec.json.Decoder(_Choice | str | None)
+_TOOLS: msgspec.json.Decoder[list[_Tool] | None] = msgspec.json.Decoder(list[_Tool] | None)
+_RAWS: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(list[msgspec.Raw] | None)
+
+
 def id_fix(surface: str, quirks: Quirks) -> tuple[bytes, bytes] | None:
     """What to replace in an answer of an engine that gives every completion a chat id.
 
@@ -114,7 +115,8 @@ class _EngineError(msgspec.Struct):
 
 
 class _EngineAnswer(msgspec.Struct):
-    error: _EngineError | str = ""
+    error: _EngineError | str | None = None
+    message: str = ""
 
 
 _FIELD = re.compile(r"Field '([^']+)': ")
@@ -138,9 +140,10 @@ _COMPLAINTS = {
 def refusal(status: int, body: bytes, engine: str) -> FlockError:
     """The error a client gets for an engine's error answer (status 400 or above, but 401, 403, 429 and 503)."""
     try:
-        error = msgspec.json.decode(body, type=_EngineAnswer).error
+        answer = msgspec.json.decode(body.decode(errors="replace"), type=_EngineAnswer)
     except (msgspec.DecodeError, RecursionError):
-        error = ""
+        answer = _EngineAnswer()
+    error = answer.error or answer.message  # the latter is vLLM's
     if isinstance(error, str):
         error = _EngineError(error)
     message = f"the engine ({engine}) refused: {without_paths(error.message[:2000]) or f'status {status}'}"

@@ -127,6 +127,8 @@ def test_the_end_is_known_as_soon_as_it_is_said() -> None:
 
 HARMLESS = [
     "[DONE]",
+    "data: [DONE]",
+    "\ndata: [DONE]\n\n",
     '"choices":[],"usage":{"prompt_tokens":99}',
     '"id":"chatcmpl-',
     'data: {"error": 1}',
@@ -216,3 +218,54 @@ def test_any_stream_in_any_parts(
     assert passed(tap, parts) == expected
     if len(stream) < TAIL:
         assert_learnt(tap, events)
+
+
+# Other engines write the same in other ways.
+
+CRLF = {name: [e.replace(b"\n", b"\r\n") for e in events] for name, events in STREAMS.items()}
+
+
+@pytest.mark.parametrize("name", CRLF)
+@pytest.mark.parametrize("hide", [False, True])
+def test_lines_may_end_in_crlf(name: str, hide: bool) -> None:
+    usage_only = USAGE_ONLY.replace(b"\n", b"\r\n")
+    expected = b"".join(event for event in CRLF[name] if not (hide and event == usage_only))
+    for parts in cuts(b"".join(CRLF[name])):
+        tap = Tap(SURFACE, hide_usage=hide, replace=None)
+        assert passed(tap, parts) == expected
+        assert_learnt(tap, STREAMS[name])
+
+
+def spaced(event: bytes) -> bytes:
+    """As Python's json writes by default."""
+    if not event.startswith(b"data: {"):
+        return event
+    return b"data: " + json.dumps(json.loads(event[6:])).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "write", [spaced, lambda event: event.replace(b"data: ", b"data:")], ids=["more", "less"]
+)
+@STREAM
+def test_there_may_be_more_or_less_white_space(write, events: list[bytes]) -> None:
+    expected = b"".join(write(event) for event in events if event != USAGE_ONLY)
+    for parts in cuts(b"".join(map(write, events))):
+        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        assert passed(tap, parts) == expected
+        assert_learnt(tap, events)
+
+
+@pytest.mark.parametrize("last", [b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE]\r\n"], ids=repr)
+@pytest.mark.parametrize("hide", [False, True])
+def test_an_end_that_is_not_ended_reaches_the_client_too(last: bytes, hide: bool) -> None:
+    stream = b"".join([*WORDS, FINISH]) + last
+    for parts in cuts(stream):
+        tap = Tap(SURFACE, hide_usage=hide, replace=None)
+        assert passed(tap, parts) + tap.rest() == stream
+        assert tap.done
+        assert tap.rest() == b""
+
+
+def test_a_usage_chunk_that_is_not_ended_is_hidden_too() -> None:
+    tap = Tap(SURFACE, hide_usage=True, replace=None)
+    assert passed(tap, [*WORDS, DONE, USAGE_ONLY.rstrip()]) + tap.rest() == b"".join([*WORDS, DONE])

@@ -1,6 +1,8 @@
 """What an engine is sent: the client's own bytes but where they must differ; and what its refusals mean."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -136,23 +138,64 @@ def test_a_named_tool_keeps_its_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tools", "choice"),
+    ("tools", "choice", "field"),
     [
-        ([tool("a")], named("b")),
-        ([], named("b")),
-        ([{"type": "function"}], named("b")),
-        ([tool("a")], {"type": "function"}),
-        ([tool("a")], {"type": "function", "function": {}}),
-        ([tool("a")], {"type": "function", "function": {"name": 5}}),
-        ([tool("a")], {}),
+        ([tool("a")], named("b"), ""),
+        ([], named("b"), ""),
+        ([{"type": "function"}], named("b"), ""),
+        ([tool("a")], {"type": "function"}, ".function"),
+        ([tool("a")], {"type": "function", "function": {}}, ".function.name"),
+        ([tool("a")], {}, ".function"),
     ],
     ids=repr,
 )
-def test_a_named_tool_that_is_not_offered_is_refused(tools: list, choice: dict) -> None:
+def test_a_named_tool_that_is_not_offered_is_refused(tools: list, choice: dict, field: str) -> None:
     body = {"model": "m", "messages": MESSAGES, "tools": tools, "tool_choice": choice}
     with pytest.raises(BadRequest) as refused:
         sent(body, NAMED_FOR_AUTO)
-    assert refused.value.field == "tool_choice"
+    assert refused.value.field == f"tool_choice{field}"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'"tools":"x","tool_choice":{"function":{"name":"a"}}', "tools"),
+        (b'"tools":[5],"tool_choice":{"function":{"name":"a"}}', "tools[0]"),
+        (b'"tools":null,"tool_choice":{"function":{"name":"a"}}', "tool_choice"),
+        (b'"tools":[{"function":{"name":"\xff"}}],"tool_choice":{"function":{"name":"a"}}', "tools"),
+        (b'"tools":[],"tool_choice":{"function":{"name":"\xff"}}', "tool_choice"),
+        (b'"tools":[],"tool_choice":{"function":{"name":5}}', "tool_choice.function.name"),
+    ],
+    ids=repr,
+)
+def test_a_broken_named_tool_is_refused_and_named(body: bytes, field: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        sent(b'{"messages":[{}],%b}' % body, NAMED_FOR_AUTO)
+    assert refused.value.field == field
+
+
+def test_a_named_tool_of_any_depth_is_sent_or_refused() -> None:
+    """The deeper the call, the less depth is left for what was not too deep when the body was read."""
+
+    def deeper(calls: int, send: Callable[[], bytes]) -> bytes:
+        return deeper(calls - 1, send) if calls else send()
+
+    outcomes: set[str] = set()
+    for depth in range(1, 1000):
+        nest = b"[" * depth + b"]" * depth
+        body = b'{"messages":[{}],"tools":[{"x":%b,"function":{"name":"a"}}],' % nest
+        body += b'"tool_choice":{"x":%b,"function":{"name":"a"}}}' % nest
+        try:
+            inbound = CHAT.parse(body)
+            send = partial(
+                body_for, inbound, body, model="m", quirks=NAMED_FOR_AUTO, max_tokens_cap=None, live=False
+            )
+            assert b'"required"' in deeper(20, send)
+            outcomes.add("sent")
+        except BadRequest as error:
+            assert "too deeply" in error.message
+            outcomes.add(str(error.field))
+    assert {"sent", "body", "tool_choice"} <= outcomes
 
 
 KEPT = st.fixed_dictionaries(
@@ -275,6 +318,12 @@ def test_a_refusal_is_the_clients_or_the_engines_fault(
 def test_a_refusal_without_a_word_says_its_status(body: bytes) -> None:
     assert refusal(404, body, "mlx").message == "the engine (mlx) refused: status 404"
     assert isinstance(refusal(500, body, "mlx"), EngineDied)
+
+
+def test_what_an_engine_says_is_told_though_it_is_no_utf8_or_stands_elsewhere() -> None:
+    assert refusal(400, b'{"error":{"message":"cut \xff"}}', "e").message.endswith("cut \ufffd")
+    vllm = {"object": "error", "message": "not so", "type": "BadRequestError", "code": 400}
+    assert refusal(400, json.dumps(vllm).encode(), "vllm").message.endswith("not so")
 
 
 def test_a_refusal_tells_no_path_of_the_machine_and_no_novel() -> None:
