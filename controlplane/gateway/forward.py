@@ -111,7 +111,9 @@ class Forwarder:
             nonlocal size
             size += len(data)
             if size > MAX_ANSWER:
-                exchange.abort()
+                raise EngineDied(
+                    f"the engine {engine} answered with more than {MAX_ANSWER} bytes", retry_after=1
+                )
             part = progress.feed(data)
             tap.feed(part)
             parts.append(part)

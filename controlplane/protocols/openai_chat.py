@@ -186,7 +186,8 @@ class _OpenAi:
         )
 
     def stream_error(self, error: FlockError) -> bytes:
-        return b"data: " + self.error(error) + b"\n\n"
+        # What came before may have broken off within a line; blank lines between events mean nothing.
+        return b"\n\ndata: " + self.error(error) + b"\n\n"
 
     def usage(self, body: bytes) -> Usage | None:
         try:

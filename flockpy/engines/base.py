@@ -39,8 +39,6 @@ class Quirks:
 
     native: frozenset[Native] = frozenset({"chat", "completions", "embeddings"})
     """Surfaces the engine speaks by itself; others are translated."""
-    closes_after_stream: bool = False
-    """The engine closes a connection after a stream, whatever its headers say: do not reuse it."""
     ignores_named_tool_choice: bool = False
     """`tool_choice` as an object is taken for "auto": send only the named tool and "required"."""
     chat_ids_everywhere: bool = False

@@ -18,7 +18,6 @@ QUIRKS = Quirks(
     native=frozenset(
         {"chat", "completions", "embeddings", "rerank", "responses", "messages", "count_tokens"},
     ),
-    closes_after_stream=True,
     ignores_named_tool_choice=True,
     chat_ids_everywhere=True,
     hears_leaving_by_writing=True,

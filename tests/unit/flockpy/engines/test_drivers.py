@@ -137,5 +137,5 @@ def test_the_load_is_read_from_the_metrics():
 
 
 def test_an_unknown_engine_has_no_quirks():
-    assert quirks("embedded").closes_after_stream
-    assert not quirks("something else").closes_after_stream
+    assert quirks("embedded").ignores_named_tool_choice
+    assert not quirks("something else").ignores_named_tool_choice
