@@ -183,6 +183,8 @@ async def unload_model(model_id: FromPath[str], request: ApiRequest, services: N
 @act(f"{ADMIN}/models/scan", "Find model files", action=None, may=(404,))
 async def scan(data: JSONBody[Scan], services: Needs) -> shapes.Page[Found]:
     directory = Path(data.dir) if data.dir else _models_dir(services)
+    if not data.dir and not await asyncio.to_thread(directory.exists):
+        return shapes.Page([])  # nobody has put a model there yet
     files = await asyncio.to_thread(lambda: list(islice(install.scan(directory), 1000)))
     paths = [model.path for model in services.cluster.state.models.values() if model.path]
     known = await asyncio.to_thread(lambda: {os.path.realpath(path) for path in paths})

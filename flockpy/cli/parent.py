@@ -22,7 +22,6 @@ from flockpy.clock import Clock, SystemClock
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, acquire
 from flockpy.paths import DataDir
-from flockpy.security import write_private
 
 _BACK_OFF_S = (1, 2, 4, 8, 16)
 _STEADY_S = 60
@@ -228,7 +227,8 @@ def run(plan: Plan, clock: Clock) -> int:
     if isinstance(lock, Held):
         say(f"already running (pid {lock.pid})")
         return 0
-    write_private(data.address, f"{plan.url}\n")
+    data.address.touch(0o600)
+    data.address.write_text(f"{plan.url}\n")
     household = Household(plan, data, clock)
     household.start()
     code = 0

@@ -70,7 +70,7 @@ def usage_recent(
             )
             for r in page["items"]
         ),
-        empty="nothing was asked yet",
+        empty=f"{user} has asked nothing yet" if user else "nothing was asked yet",
     )
 
 
@@ -104,7 +104,7 @@ def audit_recent(
             (output.local_time(e["time"]), e["actor"], e["action"], e["target"], e.get("detail") or "")
             for e in page["items"]
         ),
-        empty="nothing was changed yet",
+        empty=f"{actor} has changed nothing yet" if actor else "nothing was changed yet",
     )
 
 

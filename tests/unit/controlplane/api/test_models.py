@@ -197,6 +197,7 @@ async def test_a_scan_finds_model_files_and_says_which_are_installed(world: Worl
     assert [(f["id"], f["installed"]) for f in found] == [("tiny-model-q8_0", True), ("second", False)]
     assert (await world.post("/models/scan", {"dir": "/no/such"})).status_code == 404
     assert (await world.post("/models/scan", {"dir": "relative"})).status_code == 400
+    assert (await world.post("/models/scan", {})).json()["items"] == []
 
 
 @pytest.mark.parametrize("id", ["%00", "..", "%2e%2e%2f", "ü", "a" * 3000, "%ff", "a%0ab"])
