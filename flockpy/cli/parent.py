@@ -186,7 +186,8 @@ class Household:
         """Do what is due. Answers 0, or the exit code when there is no point in going on."""
         for child in self._children:
             ended = child.ended()
-            if ended == StartError.EXIT and (child is self.leader or not self._ready):
+            # Once all was ready, what stands in the way (a full disk, a locked database) may pass: engines wait.
+            if ended == StartError.EXIT and not self._ready:
                 say(f"the {child.name} cannot start, for the reason above")
                 return 1
             if ended is not None:

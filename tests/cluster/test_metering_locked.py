@@ -68,3 +68,22 @@ async def test_a_locked_database_stops_no_request_and_loses_no_record(tmp_path: 
         eventually(program.ready, "the parent has started the leader again")
         assert status_with(program, stolen) == 401
         assert status_with(program, keys[0]) == 200
+
+
+async def test_a_leader_killed_while_its_database_is_locked_comes_back_with_every_record(
+    tmp_path: Path,
+) -> None:
+    with metered(tmp_path) as program:
+        keys, spent = make_keys(program)
+        with closing(sqlite3.connect(program.data_dir / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            until = time.monotonic() + LOCKED_S
+            answers = await send(program, mixed(300, keys, spent))
+            program.process("leader").kill()
+            await asyncio.sleep(until - time.monotonic())
+            other.execute("COMMIT")
+        eventually(program.ready, "the parent has started the leader again")
+        answers += await send(program, mixed(100, keys, spent, seed=2))
+        verified(program)
+        seen = hold_against(answers, exported(program))
+        assert seen["whole"] > 0.7 * len(answers)

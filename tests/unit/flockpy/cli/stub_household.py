@@ -9,7 +9,7 @@ LEADER = """
 import http.server, json, os, pathlib, signal, sys, threading
 data = pathlib.Path(os.environ["FLOCK_DATA_DIR"])
 if (data / "refuse").exists():
-    sys.stderr.write("the leader refuses\\n"); sys.exit(3)
+    (data / "refused").touch(); sys.stderr.write("the leader refuses\\n"); sys.exit(3)
 with (data / "leader.pids").open("a") as file: file.write(f"{os.getpid()}\\n")
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

@@ -156,6 +156,18 @@ async def test_a_leader_that_cannot_start_ends_it_all_without_a_loop(tmp_path: P
         assert said.count("the leader refuses") == 1
 
 
+async def test_a_leader_that_cannot_start_again_may_do_so_later(tmp_path: Path, port: int):
+    async with running(tmp_path, port) as up:
+        await up.settled()
+        (tmp_path / "refuse").touch()
+        os.kill(up.pids("leader")[0], signal.SIGKILL)
+        await up.until((tmp_path / "refused").exists)
+        (tmp_path / "refuse").unlink()
+        await up.until(lambda: len(up.pids("leader")) == 2)
+        assert len(up.pids("agent")) == 1
+        assert up.end(signal.SIGINT) == 0
+
+
 async def test_a_second_signal_hurries_and_a_stubborn_leader_is_killed(tmp_path: Path, port: int):
     (tmp_path / "stubborn").touch()
     async with running(tmp_path, port, grace=600) as up:
