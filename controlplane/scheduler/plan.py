@@ -162,9 +162,16 @@ class _Planner:
         if views.is_routable(self._views[desired.spec.id]):
             yield Meet(model.id, "it is ready")
         elif failure is not None:
-            yield Refuse(model.id, failure, self._now)
+            yield self._try_anew(model, desired, failure)
         elif (absent := self._absence(self._state.nodes[desired.node_id])) is not None:
             yield Refuse(model.id, absent, self._now)
+
+    def _try_anew(self, model: InstalledModel, desired: Desired, failure: str) -> Action:
+        """What stopped it may be gone: a failure stands as long as a refusal does."""
+        refused = self._state.refused.get(model.id)
+        if refused is None or self._now - refused.at < REFUSED_FOR_S:
+            return Refuse(model.id, failure, refused.at if refused else self._now)
+        return self._drop(desired, "it failed a while ago, and a request waits for it")
 
     def _place(self, model: InstalledModel, why: Why, reason: str) -> Iterator[Action]:
         node = self._state.nodes.get(model.node_id)

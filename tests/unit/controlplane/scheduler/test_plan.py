@@ -184,6 +184,17 @@ def test_a_load_that_failed_for_good_is_told_to_those_who_wait():
     assert plan(serving("asked", status=failed), {}, CONFIG, NOW) == ()
 
 
+def test_what_an_admin_asked_for_and_failed_is_tried_anew_for_a_later_request():
+    failed = Failed("killed", attempts=6)
+    told = after(ModelRefused("m", "killed", NOW), DemandRaised("m"), start=serving("asked", status=failed))
+    assert plan(told, {}, CONFIG, NOW + REFUSED_FOR_S - 1) == (Refuse("m", "killed", NOW),)
+    later = NOW + REFUSED_FOR_S
+    (dropped,) = plan(told, {}, CONFIG, later)
+    assert isinstance(dropped, Drop)
+    (placed_anew,) = plan(after(PlacementDropped("p_1"), start=told), {}, CONFIG, later)
+    assert isinstance(placed_anew, Place)
+
+
 def test_a_load_that_is_tried_again_is_waited_for():
     failed = Failed("crashed", attempts=1, retry_in_s=2.0)
     assert plan(after(DemandRaised("m"), start=serving(status=failed)), {}, CONFIG, NOW) == ()
