@@ -40,6 +40,7 @@ def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> No
         ),
         empty="no model is installed; add one: flockpy model add file:PATH.gguf",
     )
+    output.failures(page["items"])
 
 
 @app.command("info")

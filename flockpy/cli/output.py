@@ -113,3 +113,10 @@ def confirm(question: str, yes: bool) -> None:
 
 def _style(cell: Any) -> str:
     return "green" if cell in _GOOD else "red" if cell in _BAD else ""
+
+
+def failures(models: Iterable[Mapping[str, Any]]) -> None:
+    """Why each failed model failed, a line for each."""
+    for model in models:
+        if model["state"] == "failed":
+            line(f"{model['id']} failed: {model.get('reason') or 'see flockpy logs'}")

@@ -27,3 +27,4 @@ def status(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -
             "degraded": state.get("degraded"),
         }
     )
+    output.failures(models)

@@ -171,6 +171,8 @@ def test_a_model_that_turns_to_garbage_says_so_everywhere_and_loads_once_it_is_m
     shown = program.cli("model", "info", "fickle")
     assert "failed" in shown.stdout
     assert reason(program, "fickle") in " ".join(shown.stdout.split()) or "fickle.gguf" in shown.stdout
+    for command in (("status",), ("model", "ls")):
+        assert "fickle failed: " in program.cli(*command).stdout
     file.write_bytes(good)
     assert program.cli("model", "load", "fickle").returncode == 0
     assert program.chat("fickle", max_tokens=3).status_code == 200
