@@ -131,6 +131,8 @@ _COMPLAINTS = {
     "response_format type": "response_format",
     "Prompt contains invalid tokens": "prompt",
     "Unknown reasoning format": "reasoning_format",
+    "Cannot use": "grammar",
+    "Cannot specify": "grammar",
     "Failed to parse": None,
     "Unable to generate": None,
 }

@@ -107,6 +107,7 @@ class _ChatSampling(_Sampling):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     logit_bias: _Object | list[msgspec.Raw] | None = None
+    reasoning_format: str = "auto"
 
 
 class _Chat(_ChatSampling):

@@ -156,7 +156,7 @@ WRONG: dict[str, list[object]] = {
     "cache_prompt": ["x", 1],
     "lora": [1, "x"],
     "samplers": [[None]],
-    "reasoning_format": ["x"],
+    "reasoning_format": ["x", 1, None],
 }
 
 

@@ -1,8 +1,6 @@
-"""What a machine thinks up: neither surface may fail on it, nor tell of the inside."""
+"""What a machine thinks up: the data plane may not fail on it, nor tell of the inside."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +12,14 @@ from hypothesis import strategies as st
 from tests.cluster.program import Program, eventually, running
 
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
-SEED = "20260101"
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with running(tmp_path_factory.mktemp("fuzz"), FLOCK_ENGINE="embedded") as program:
+ENGINES = ["embedded", pytest.param("llamacpp", marks=pytest.mark.needs_program("llama-server"))]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with running(tmp_path_factory.mktemp("fuzz"), FLOCK_ENGINE=request.param) as program:
         eventually(lambda: program.model_state("flock-demo") == "serving", "the demo model serves")
         yield program
 
@@ -155,35 +155,6 @@ def test_no_bytes_make_the_data_plane_fail(
     answer = client.post(path, content=junk)
     assert answer.status_code == 400
     assert_decent(program, answer, path)
-
-
-def test_the_admin_surface_is_what_its_description_says(program: Program, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("schemathesis")),
-            "run",
-            f"{program.url}/openapi.json",
-            f"--header=Authorization: Bearer {program.key}",
-            "--phases=examples,coverage,fuzzing",
-            "--max-examples=6",
-            f"--seed={SEED}",
-            "--generation-deterministic",
-            "--max-time=60",
-            "--checks=not_a_server_error,status_code_conformance,content_type_conformance",
-            "--exclude-path-regex=desired|/events|/logs|/backup",
-            "--exclude-method=DELETE",
-            "--report=ndjson",
-            f"--report-ndjson-path={tmp_path / 'report'}",
-            "--no-color",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "Traceback" not in (tmp_path / "report").read_text()
 
 
 def test_afterwards_all_is_as_it_was(program: Program) -> None:
