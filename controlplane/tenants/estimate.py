@@ -1,6 +1,6 @@
 """How many tokens a prompt will be, guessed from its bytes before an engine has counted it. Pure.
 
-The guess is to err high: a quota is held by it.
+The guess is to err high: where a quota is nearly spent it decides.
 """
 
 from math import ceil
@@ -24,6 +24,11 @@ def estimate(tokens_per_byte: float, prompt_bytes: int, context_window: int) -> 
     """Tokens of a prompt of `prompt_bytes`, never more than `context_window` (0: not known)."""
     tokens = TEMPLATE_TOKENS + ceil(prompt_bytes * tokens_per_byte)
     return min(tokens, context_window) if context_window else tokens
+
+
+def most(prompt_bytes: int, context_window: int) -> int:
+    """Tokens that no prompt of `prompt_bytes` exceeds: a token is a byte at least."""
+    return estimate(1.0, prompt_bytes, context_window)
 
 
 def learn(tokens_per_byte: float, prompt_bytes: int, prompt_tokens: int) -> float:

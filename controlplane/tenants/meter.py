@@ -95,7 +95,9 @@ class Meter:
     def admit(self, ticket: Ticket) -> Admission:
         """Reserve what the request may cost and note it in the journal.
 
-        That is the estimate of its prompt and its max_tokens, at most the context window for each choice.
+        That is the most its prompt can be and its max_tokens, at most the context window for each choice. Near the
+        quota's end the estimate of the prompt will do for a request that runs alone, which then holds all that is left:
+        however many race, a key ends above its quota by one short estimate at most.
         Raises QuotaSpent when the key's quota has not that much left, Overloaded when usage cannot be
         recorded.
         """
@@ -106,7 +108,7 @@ class Meter:
         tokens, cap, after = prompt_tokens, None, None
         if key is not None and known is not None:
             known = quota.roll(known, ticket.time)
-            tokens, cap = _cost(ticket, prompt_tokens, known.remaining)
+            tokens, cap = _cost(ticket, known, prompt_tokens)
             after = quota.reserve(known, tokens, ticket.time)
             if isinstance(after, Refused):
                 raise _spent(key, known, after, tokens)
@@ -141,8 +143,19 @@ class Meter:
         return known
 
 
-def _cost(ticket: Ticket, prompt_tokens: int, remaining: int) -> tuple[int, int | None]:
-    """Tokens to reserve under a quota, and the cap if the client named no max_tokens.
+def _cost(ticket: Ticket, known: Quota, estimated: int) -> tuple[int, int | None]:
+    """Tokens to reserve under a quota, and the cap if the client named no max_tokens."""
+    remaining = known.remaining
+    tokens, cap = _bound(ticket, estimate.most(ticket.prompt_bytes, ticket.context_window), remaining)
+    if tokens > remaining and not known.reserved:
+        tokens, cap = _bound(ticket, estimated, remaining)
+        if tokens <= remaining:
+            tokens = remaining
+    return tokens, cap
+
+
+def _bound(ticket: Ticket, prompt_tokens: int, remaining: int) -> tuple[int, int | None]:
+    """Tokens a request with such a prompt can cost, and the cap if the client named no max_tokens.
 
     Such a request gets half of what remains, so that others of its key can run beside it, but enough for
     a short answer while there is that much. What fills the whole window needs no cap: the engine ends there.

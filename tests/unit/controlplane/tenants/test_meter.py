@@ -11,7 +11,7 @@ from controlplane.store.usage import load_drained
 from controlplane.tenants import ledger as ledger_module
 from controlplane.tenants.estimate import TEMPLATE_TOKENS
 from controlplane.tenants.ledger import Ledger
-from controlplane.tenants.meter import SHORT_ANSWER, Meter
+from controlplane.tenants.meter import SHORT_ANSWER, Admission, Meter
 from controlplane.tenants.quota import DAY_S, Quota
 from flockpy.errors import Overloaded, QuotaSpent
 from tests.unit.controlplane.helpers import NOON, HandClock, a_key, a_record, a_ticket
@@ -19,6 +19,8 @@ from tests.unit.controlplane.helpers import NOON, HandClock, a_key, a_record, a_
 SEGMENT = 64 * 2**10
 PROMPT = TEMPLATE_TOKENS + 100
 """What the prompt of `a_ticket` is estimated at."""
+MOST = TEMPLATE_TOKENS + 300
+"""What it can be at most: a token for each byte."""
 
 
 @pytest.fixture
@@ -39,9 +41,9 @@ async def meter(ledger: Ledger, database: Database, clock: HandClock) -> Meter:
 async def test_what_is_reserved_is_the_prompt_and_max_tokens(meter: Meter):
     key = a_key(daily_token_quota=1000)
     admission = meter.admit(a_ticket(key=key, max_tokens=200))
-    assert (admission.prompt_tokens, admission.reserved) == (PROMPT, PROMPT + 200)
+    assert (admission.prompt_tokens, admission.reserved) == (PROMPT, MOST + 200)
     assert admission.max_tokens_cap is None
-    assert meter.standing(key) == Quota(1000, 20_000, reserved=PROMPT + 200)
+    assert meter.standing(key) == Quota(1000, 20_000, reserved=MOST + 200)
     admission.settle(a_record(prompt_tokens=90, completion_tokens=30))
     assert meter.standing(key) == Quota(1000, 20_000, used=120)
 
@@ -55,9 +57,9 @@ async def test_a_request_never_costs_more_than_the_window(meter: Meter):
 async def test_without_max_tokens_a_quota_sets_a_cap_that_leaves_room_for_others(meter: Meter):
     key = a_key(daily_token_quota=100_000)
     first = meter.admit(a_ticket("req_1", key=key))
-    assert (first.reserved, first.max_tokens_cap) == (50_000, 50_000 - PROMPT)
+    assert (first.reserved, first.max_tokens_cap) == (50_000, 50_000 - MOST)
     second = meter.admit(a_ticket("req_2", key=key, context_window=30_000))
-    assert (second.reserved, second.max_tokens_cap) == (25_000, 25_000 - PROMPT)
+    assert (second.reserved, second.max_tokens_cap) == (25_000, 25_000 - MOST)
 
 
 async def test_a_request_that_may_fill_its_window_needs_no_cap(meter: Meter):
@@ -76,14 +78,14 @@ async def test_a_prompt_guessed_too_high_still_gets_an_answer(meter: Meter):
 async def test_several_choices_cost_several_answers(meter: Meter):
     key = a_key(daily_token_quota=100_000)
     asked = meter.admit(a_ticket("req_1", key=key, max_tokens=3 * 5000, choices=3, context_window=8192))
-    assert asked.reserved == PROMPT + 15_000
+    assert asked.reserved == MOST + 15_000
     free = meter.admit(a_ticket("req_2", key=key, choices=3, context_window=30_000))
     assert free.max_tokens_cap is not None
-    assert free.reserved == PROMPT + 3 * free.max_tokens_cap <= 85_000 // 2
+    assert free.reserved == MOST + 3 * free.max_tokens_cap <= 85_000 // 2
 
 
 async def test_near_the_end_of_a_quota_a_short_answer_is_still_given(meter: Meter):
-    key = a_key(daily_token_quota=PROMPT + SHORT_ANSWER + 50)
+    key = a_key(daily_token_quota=MOST + SHORT_ANSWER + 50)
     assert meter.admit(a_ticket(key=key)).max_tokens_cap == SHORT_ANSWER
     last = a_key(id="k_2", daily_token_quota=PROMPT + 7)
     assert meter.admit(a_ticket("req_2", key=last)).max_tokens_cap == 7
@@ -92,7 +94,27 @@ async def test_near_the_end_of_a_quota_a_short_answer_is_still_given(meter: Mete
 async def test_embeddings_reserve_their_prompt_alone(meter: Meter):
     key = a_key(daily_token_quota=1000)
     admission = meter.admit(a_ticket(key=key, surface="embeddings"))
-    assert (admission.reserved, admission.max_tokens_cap) == (PROMPT, None)
+    assert (admission.reserved, admission.max_tokens_cap) == (MOST, None)
+
+
+async def test_prompts_denser_than_guessed_cannot_race_past_the_quota(meter: Meter):
+    """Only the last one, which runs alone, may cost more than was left."""
+    key = a_key(daily_token_quota=6000)
+    used = count = 0
+    running: list[Admission] = []
+    while used < 6000:
+        try:
+            count += 1
+            running.append(meter.admit(a_ticket(f"req_{count}", key=key, prompt_bytes=2000, max_tokens=8)))
+        except QuotaSpent:
+            if not running:
+                break
+            for admission in running:
+                record = a_record(admission.ticket.request_id, prompt_tokens=2000, completion_tokens=8)
+                admission.settle(record)
+                used += 2008
+            running = []
+    assert 6000 - 2008 < used <= 6000 + 2008
 
 
 async def test_a_spent_quota_names_what_remains_and_when_it_is_whole_again(meter: Meter):
@@ -101,9 +123,9 @@ async def test_a_spent_quota_names_what_remains_and_when_it_is_whole_again(meter
         a_record("req_1", prompt_tokens=100, completion_tokens=80)
     )
     running = meter.admit(a_ticket("req_2", key=key, max_tokens=100))
-    with pytest.raises(QuotaSpent, match=r"88 of 500 remain, 232 are held.*in 12 h 0 min") as refusal:
+    with pytest.raises(QuotaSpent, match=r"0 of 500 remain, 320 are held.*in 12 h 0 min") as refusal:
         meter.admit(a_ticket("req_3", key=key, max_tokens=100))
-    assert (refusal.value.remaining, refusal.value.reset_in_s) == (88, DAY_S / 2)
+    assert (refusal.value.remaining, refusal.value.reset_in_s) == (0, DAY_S / 2)
     assert refusal.value.retry_after is None
     assert meter.in_flight == 1
     running.settle(a_record("req_2", prompt_tokens=0, completion_tokens=0, outcome="refused", status=503))
