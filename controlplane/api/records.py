@@ -17,6 +17,7 @@ from controlplane.api.shapes import Page, rfc3339
 from controlplane.tenants.model import (
     AuditEntry,
     AuditSummary,
+    AuditVerification,
     ModelUsage,
     Outcome,
     Surface,
@@ -93,14 +94,6 @@ class TrailEntry(msgspec.Struct, frozen=True):
     previous_hash: str
 
 
-class TrailVerification(msgspec.Struct, frozen=True):
-    """`checked` entries were read; `first_bad` is the first that is not what was written, or is gone."""
-
-    ok: bool
-    checked: int
-    first_bad: str | None
-
-
 @read(f"{ADMIN}/usage/recent", "Recent usage, the latest first")
 async def usage_recent(
     services: Needs,
@@ -154,9 +147,8 @@ async def audit_export(services: Needs, format: Format = "jsonl") -> Stream:
 
 
 @read(f"{ADMIN}/audit/verify", "Check the chain of hashes")
-async def audit_verify(services: Needs) -> TrailVerification:
-    found = await services.audit.verify()
-    return TrailVerification(found.ok, found.checked, found.first_bad)
+async def audit_verify(services: Needs) -> AuditVerification:
+    return await services.audit.verify()
 
 
 HANDLERS: list[HTTPRouteHandler] = [
