@@ -160,7 +160,7 @@ async def test_a_second_up_prints_the_status_and_ends_well(home: Home):
     second = home.flockpy("up")
     assert second.returncode == 0
     assert "already running" in second.stderr
-    assert URL in second.stdout
+    assert f"http://127.0.0.1:{PORT}" in second.stdout
     assert home.processes[0].poll() is None
 
 
