@@ -22,8 +22,6 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Storage(Section, frozen=True):
     type: Literal["sqlite"] = "sqlite"
-    dsn: str = ""
-    """"" is ``<data_dir>/state.db``."""
     models_dir: str = ""
     """"" is ``<data_dir>/models``."""
 

@@ -27,7 +27,6 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLOCK_LOG_LEVEL": "log_level",
     "FLOCK_LOG_FORMAT": "log_format",
     "FLOCK_CATALOG_DIR": "catalog_dir",
-    "FLOCK_STORAGE_DSN": "storage.dsn",
     "FLOCK_REQUIRE_KEYS": "auth.require_keys",
     "FLOCK_ENGINE": "engine.preferred",
     "FLOCK_LLAMACPP_ENDPOINT": "engine.llamacpp_endpoint",

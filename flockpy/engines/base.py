@@ -5,13 +5,11 @@ To add an engine: one file here with a class of this shape, and its line in the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
-
-Native = Literal["chat", "completions", "embeddings", "rerank", "responses", "messages", "count_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,12 @@ class Machine:
 class Quirks:
     """What the gateway must know of an engine's habits. The defaults describe a faultless one."""
 
-    native: frozenset[Native] = frozenset({"chat", "completions", "embeddings"})
-    """Surfaces the engine speaks by itself; others are translated."""
     ignores_named_tool_choice: bool = False
     """`tool_choice` as an object is taken for "auto": send only the named tool and "required"."""
     chat_ids_everywhere: bool = False
     """Answers of /v1/completions carry a ``chatcmpl-`` id: give them one of their own."""
     hears_leaving_by_writing: bool = False
     """That its client has left it notices only while it writes: ask for streams always, and for progress in them."""
-    reports_cached_tokens: bool = True
     checks_model_name: bool = True
     """The `model` of a request must be the engine's own name for it."""
 

@@ -15,9 +15,6 @@ from flockpy.placement import EngineOptions, ModelSpec
 # model named in a request is not looked at; whoever waits for a whole answer, or for the first token of a stream, is
 # looked after once a second of the engine's silence, which never comes while it serves somebody else.
 QUIRKS = Quirks(
-    native=frozenset(
-        {"chat", "completions", "embeddings", "rerank", "responses", "messages", "count_tokens"},
-    ),
     ignores_named_tool_choice=True,
     chat_ids_everywhere=True,
     hears_leaving_by_writing=True,

@@ -245,5 +245,5 @@ def test_flatten_and_unflatten_are_inverse():
 
 
 def test_a_password_in_an_address_is_not_shown():
-    config = unflatten({"storage.dsn": "postgresql://flock:s3cret@db/flock"})
-    assert redacted(config)["storage.dsn"] == "postgresql://flock:***@db/flock"
+    config = unflatten({"external_url": "https://flock:s3cret@proxy/flock"})
+    assert redacted(config)["external_url"] == "https://flock:***@proxy/flock"
