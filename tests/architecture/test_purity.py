@@ -27,6 +27,7 @@ PURE = frozenset(
         "controlplane.gateway.upstream",
         "controlplane.protocols.assembly",
         "controlplane.protocols.base",
+        "controlplane.protocols.ir",
         "controlplane.protocols.listing",
         "controlplane.protocols.openai_chat",
         "controlplane.routing.policy",
