@@ -79,13 +79,24 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool"):
 Message = System | User | Assistant | ToolResult
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """How the client itself knows a tool that is no plain function there: by `name` within `namespace` ("" without
+    one); `custom`: it takes plain text, which engines are offered as the one string argument ``input``."""
+
+    name: str
+    namespace: str = ""
+    custom: bool = False
+
+
 class Tool(msgspec.Struct, frozen=True):
-    """A function the model may call. `parameters`: its JSON schema, an object."""
+    """A function the model may call. `parameters`: its JSON schema, an object. `origin` matters to the surface alone,
+    which gives calls back as its client knows them; dialects offer the tool by `name`."""
 
     name: str
     description: str
     parameters: msgspec.Raw
     strict: bool | None = None
+    origin: Origin | None = None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -248,15 +259,16 @@ class Encoder(Protocol):
 
 
 class Translated(Protocol):
-    """A surface whose requests are put into the neutral form and whose answers are made from it."""
+    """A surface whose requests are put into the neutral form and whose answers are made from it; `request` is the one
+    that is answered."""
 
     def request(self, body: bytes) -> Request:
         """Read a request's body whole. Raises BadRequest that names the field."""
         ...
 
-    def encoder(self, meta: Meta) -> Encoder: ...
+    def encoder(self, request: Request, meta: Meta) -> Encoder: ...
 
-    def render(self, answer: Answer, meta: Meta) -> bytes:
+    def render(self, request: Request, answer: Answer, meta: Meta) -> bytes:
         """The body of a whole answer."""
         ...
 
