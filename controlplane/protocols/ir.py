@@ -260,7 +260,12 @@ class Encoder(Protocol):
 
 class Translated(Protocol):
     """A surface whose requests are put into the neutral form and whose answers are made from it; `request` is the one
-    that is answered."""
+    that is answered.
+
+    `stream_type`: the media type of its streams, such as ``application/x-ndjson``; whole answers are JSON.
+    """
+
+    stream_type: bytes
 
     def request(self, body: bytes) -> Request:
         """Read a request's body whole. Raises BadRequest that names the field."""
