@@ -165,7 +165,9 @@ class Program:
         """SIGKILL to parent, leader and agent at once; engines stay."""
         assert self.parent is not None
         victims = [psutil.Process(self.parent.pid), *psutil.Process(self.parent.pid).children()]
-        for victim in victims:  # an agent that sees its parent gone has time for nothing, not even for its engines
+        for (
+            victim
+        ) in victims:  # an agent that sees its parent gone has time for nothing, not even for its engines
             victim.suspend()
         for victim in victims:
             victim.kill()
