@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from controlplane.protocols.base import Fields, Inbound, Usage, decode, read_fields
+from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError
@@ -162,17 +163,6 @@ _TEXTS: Final = msgspec.json.Decoder[_Texts | None](_Texts | None)
 _EMBEDDING: Final = msgspec.json.Decoder(_Embedding)
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
-_TYPES: Final = {
-    401: "invalid_request_error",
-    403: "permission_error",
-    404: "invalid_request_error",
-    429: "insufficient_quota",
-    502: "server_error",
-    503: "server_error",
-    500: "server_error",
-}
-
-
 _EMPTY_CHOICE: Final[dict[str, object]] = {"index": 0, "delta": {}, "finish_reason": None}
 
 
@@ -180,11 +170,7 @@ class _OpenAi:
     """What the three surfaces share: errors, usage, keep-alive."""
 
     def error(self, error: FlockError) -> bytes:
-        message = f"{error.message}. {error.hint}" if error.hint else error.message
-        kind = _TYPES.get(error.status, "invalid_request_error")
-        return msgspec.json.encode(
-            {"error": {"message": message, "type": kind, "param": error.field, "code": error.code}}
-        )
+        return error_body(error)
 
     def stream_error(self, error: FlockError) -> bytes:
         # What came before may have broken off within a line; blank lines between events mean nothing.
