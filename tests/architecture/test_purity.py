@@ -30,6 +30,7 @@ PURE = frozenset(
         "controlplane.protocols.ir",
         "controlplane.protocols.listing",
         "controlplane.protocols.openai_chat",
+        "controlplane.protocols.sse",
         "controlplane.protocols.openai_error",
         "controlplane.routing.policy",
         "controlplane.routing.resolve",
