@@ -58,7 +58,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="state"):
 
 Status = Pending | Fetching | Starting | Ready | Draining | Stopped | Failed
 
-Capability = Literal["chat", "completion", "embedding", "tools", "vision", "rerank"]
+Capability = Literal["chat", "completion", "embedding", "tools", "vision", "rerank", "transcription"]
 
 
 class ModelSpec(msgspec.Struct, frozen=True):

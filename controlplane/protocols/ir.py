@@ -129,6 +129,8 @@ class Request(msgspec.Struct, frozen=True):
 
     `model` is what the client asked for. `dropped` names the client's fields that are not carried over, as paths such
     as ``tools[3].web_search``: they are disclosed in ``x-flock-dropped``. None means that the client did not say.
+    `raw`: the text of the one user message is the whole prompt, to be continued without any template; such a request is
+    for an engine's completions, never for its chat.
     """
 
     model: str
@@ -147,6 +149,7 @@ class Request(msgspec.Struct, frozen=True):
     thinking: Thinking = Thinking()
     user: str | None = None
     dropped: tuple[str, ...] = ()
+    raw: bool = False
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ LOCAL_USER = "local"
 """The user of requests without a key, where keys are not required."""
 
 Scope = Literal["admin", "user", "node"]
-Surface = Literal["chat", "completions", "embeddings"]
+Surface = Literal["chat", "completions", "embeddings", "rerank", "transcriptions"]
 TokensSource = Literal["engine", "counted", "estimated"]
 Outcome = Literal["ok", "cancelled", "refused", "failed"]
 
