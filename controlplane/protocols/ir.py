@@ -130,7 +130,8 @@ class Request(msgspec.Struct, frozen=True):
     `model` is what the client asked for. `dropped` names the client's fields that are not carried over, as paths such
     as ``tools[3].web_search``: they are disclosed in ``x-flock-dropped``. None means that the client did not say.
     `raw`: the text of the one user message is the whole prompt, to be continued without any template; such a request is
-    for an engine's completions, never for its chat.
+    for an engine's completions, never for its chat. `wants_usage`: its stream is to end with what was used, in a
+    protocol whose streams say so only when asked.
     """
 
     model: str
@@ -150,6 +151,7 @@ class Request(msgspec.Struct, frozen=True):
     user: str | None = None
     dropped: tuple[str, ...] = ()
     raw: bool = False
+    wants_usage: bool = False
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):

@@ -143,14 +143,22 @@ class _PromptDetails(msgspec.Struct):
     cached_tokens: _Count | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: _Count = 0
+class UsageObject(msgspec.Struct):
+    """`usage` as engines and vendors of this protocol write it."""
+
+    prompt_tokens: _Count | None = 0
     completion_tokens: _Count | None = 0
     prompt_tokens_details: _PromptDetails | None = None
 
+    def counts(self) -> Usage:
+        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0
+        return Usage(
+            max(self.prompt_tokens or 0, 0), max(self.completion_tokens or 0, 0), max(cached or 0, 0)
+        )
+
 
 class _Answer(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: UsageObject | None = None
 
 
 _CHAT_SAMPLING: Final = msgspec.json.Decoder(_ChatSampling)
@@ -181,10 +189,7 @@ class _OpenAi:
             usage = _ANSWER.decode(body).usage
         except (msgspec.DecodeError, RecursionError):
             return None
-        if usage is None:
-            return None
-        cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-        return Usage(max(usage.prompt_tokens, 0), max(usage.completion_tokens or 0, 0), max(cached or 0, 0))
+        return None if usage is None else usage.counts()
 
 
 class ChatSurface(_OpenAi):
