@@ -29,6 +29,8 @@ PURE = frozenset(
         "controlplane.protocols.base",
         "controlplane.protocols.ir",
         "controlplane.protocols.listing",
+        "controlplane.protocols.ollama",
+        "controlplane.protocols.ollama_request",
         "controlplane.protocols.openai_chat",
         "controlplane.protocols.sse",
         "controlplane.protocols.openai_error",
