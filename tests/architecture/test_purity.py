@@ -34,6 +34,7 @@ PURE = frozenset(
         "controlplane.protocols.openai_chat",
         "controlplane.protocols.sse",
         "controlplane.protocols.openai_error",
+        "controlplane.protocols.rerank",
         "controlplane.routing.policy",
         "controlplane.routing.resolve",
         "controlplane.routing.table",

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 
+from controlplane.protocols.rerank import RerankSurface
 from flockpy.engines import llama
 from flockpy.engines.base import Answering, EngineDriver, Listen, Load, Machine
 from flockpy.engines.embedded import EmbeddedDriver
@@ -120,6 +121,24 @@ async def test_an_embedding_model_embeds(driver: EngineDriver, unused_tcp_port: 
         rows = (await client.post("/v1/embeddings", json={"input": ["hi", text]})).json()["data"]
         assert [len(row["embedding"]) for row in rows] == [128, 128]
         assert rows[0]["embedding"] != rows[1]["embedding"]
+
+
+@pytest.mark.parametrize("driver", ENGINES)
+async def test_a_ranking_model_ranks(driver: EngineDriver, unused_tcp_port: int, tmp_path: Path):
+    surface = RerankSurface()
+    asked = {"query": "hi", "documents": ["a dog", {"text": "hello there you"}, ""], "top_n": 2}
+    inbound = surface.parse(msgspec.json.encode(asked))
+    path = tiny_model(mode="text", pooling=4)
+    async with running(driver, path, unused_tcp_port, tmp_path / "log") as (_, client):
+        body = surface.engine_body(inbound, "org/tiny")
+        answer = (await client.post("/v1/rerank", content=body)).content
+    ranked = msgspec.json.decode(surface.render(inbound, answer, model="tiny", request_id="req_1"))
+    scores = [result["relevance_score"] for result in ranked["results"]]
+    assert len(scores) == 2
+    assert scores[0] > scores[1]
+    usage = surface.usage(answer)
+    assert usage
+    assert ranked["usage"]["prompt_tokens"] == usage.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("driver", ENGINES)
