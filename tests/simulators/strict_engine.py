@@ -20,6 +20,7 @@ from tests.simulators.strict_rules import complaints
 from tests.simulators.tool_model import play
 
 MODEL = "strict"
+CONTEXT = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
         match self.path:
             case "/health":
                 self._json(200, {"status": "ok"})
+            case "/props":  # of a llama.cpp: it is adopted as one
+                one = {"n_ctx": CONTEXT}
+                props = {"total_slots": 4, "model_alias": MODEL, "chat_template": "tools"}
+                self._json(200, {**props, "default_generation_settings": one})
             case "/v1/models":
                 model = {"id": MODEL, "object": "model", "created": 1, "owned_by": "tests"}
                 self._json(200, {"object": "list", "data": [model]})

@@ -1,0 +1,100 @@
+"""Claude Code, headless, over /v1/messages against an engine that only knows chat."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.stage import Stage
+from tests.clients.workplace import Workplace
+from tests.simulators.strict_engine import Fault, Script
+
+pytestmark = [
+    pytest.mark.needs_program("node"),
+    pytest.mark.usefixtures("messages_route"),
+    pytest.mark.timeout(400),  # the first one installs
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaudeCode:
+    stage: Stage
+    work: Workplace
+    package: Path
+
+    def does(self, task: str, model: str = "strict") -> dict[str, Any]:
+        """What it reports at the end of a task, having had no refusal from the engine."""
+        start = self.package / "node_modules" / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"
+        done = self.work.run(
+            ["node", start, "-p", task, "--allowedTools", "Bash,Read,Agent", "--output-format", "json"],
+            ANTHROPIC_BASE_URL=self.stage.url,
+            ANTHROPIC_AUTH_TOKEN=self.stage.key,
+            ANTHROPIC_MODEL=model,
+            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+            DISABLE_TELEMETRY="1",
+        )
+        assert self.stage.engine.refusals == []
+        assert done.code == 0, (done.out, done.err)
+        report: dict[str, Any] = json.loads(done.out)
+        assert not report["is_error"], report
+        return report
+
+
+@pytest.fixture
+def claude(stage: Stage, work: Workplace, from_npm: Callable[[str], Path]) -> ClaudeCode:
+    return ClaudeCode(stage, work, from_npm("claude-code"))
+
+
+def test_it_reads_a_file_with_its_shell(claude: ClaudeCode, work: Workplace) -> None:
+    report = claude.does("Please do flock-task:read:secret.txt")
+    assert report["result"] == f"It says {work.secret}."
+    assert report["num_turns"] == 2
+    assert report["usage"]["input_tokens"] > 0 < report["usage"]["output_tokens"]
+
+
+def test_it_reads_two_files_at_once_while_the_model_thinks_aloud(claude: ClaudeCode, work: Workplace) -> None:
+    claude.stage.engine.play(Script(reasoning="I will look at both of them.", split=1))
+    report = claude.does("Please do flock-task:read:secret.txt,other.txt")
+    assert report["result"] == f"It says {work.secret} and {work.other}."
+
+
+def test_its_subagent_asks_for_haiku_and_gets_the_local_model(claude: ClaudeCode, work: Workplace) -> None:
+    assert claude.does("Please do flock-task:delegate:secret.txt")["result"] == f"It says {work.secret}."
+    assert len(claude.stage.engine.heard) == 4
+
+
+def test_it_shows_a_picture_to_the_model(claude: ClaudeCode, work: Workplace) -> None:
+    assert claude.does(f"Please do flock-task:look:{work.picture}")["result"] == f"It says {work.digest}."
+
+
+def test_it_counts_its_context_without_generating(claude: ClaudeCode) -> None:
+    assert "Context Usage" in claude.does("/context")["result"]
+    assert claude.stage.engine.heard == []
+
+
+def test_models_of_anthropic_are_the_local_one(claude: ClaudeCode, work: Workplace) -> None:
+    for model in ("opus", "sonnet", "haiku"):
+        assert (
+            claude.does("Please do flock-task:read:secret.txt", model)["result"] == f"It says {work.secret}."
+        )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", status=503),
+        Fault("drop"),
+        Fault("reset", after=1),
+        Fault("cut", after=4),
+        Fault("error", after=4),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_it_recovers_from_an_engine_that_fails_once(
+    claude: ClaudeCode, work: Workplace, fault: Fault
+) -> None:
+    claude.stage.engine.play(Script(fault=fault))
+    assert claude.does("Please do flock-task:read:secret.txt")["result"] == f"It says {work.secret}."

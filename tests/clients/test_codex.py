@@ -1,0 +1,82 @@
+"""Codex, headless, over /v1/responses against an engine that only knows chat."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.clients.stage import Stage
+from tests.clients.workplace import Workplace
+from tests.simulators.strict_engine import Fault, Script
+
+pytestmark = [
+    pytest.mark.needs_program("node"),
+    pytest.mark.usefixtures("responses_route"),
+    pytest.mark.timeout(400),  # the first one installs
+]
+
+CONFIG = """
+model_provider = "flock"
+[model_providers.flock]
+name = "flock"
+base_url = "{url}/v1"
+env_key = "FLOCK_KEY"
+wire_api = "responses"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Codex:
+    stage: Stage
+    work: Workplace
+    package: Path
+
+    def does(self, task: str, model: str = "strict") -> str:
+        """What it says at the end of a task, having had no refusal from the engine."""
+        settings, last = self.work.home / ".codex", self.work.home / "last.txt"
+        settings.mkdir(exist_ok=True)
+        (settings / "config.toml").write_text(CONFIG.format(url=self.stage.url))
+        start = self.package / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
+        free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+        done = self.work.run(
+            ["node", start, "exec", *free, "--json", "-m", model, "-o", last, task], FLOCK_KEY=self.stage.key
+        )
+        assert self.stage.engine.refusals == []
+        assert done.code == 0, (done.out, done.err)
+        return last.read_text()
+
+
+@pytest.fixture
+def codex(stage: Stage, work: Workplace, from_npm: Callable[[str], Path]) -> Codex:
+    return Codex(stage, work, from_npm("codex"))
+
+
+def test_it_reads_a_file_with_its_shell(codex: Codex, work: Workplace) -> None:
+    assert codex.does("Please do flock-task:read:secret.txt") == f"It says {work.secret}."
+
+
+def test_it_reads_two_files_at_once_while_the_model_thinks_aloud(codex: Codex, work: Workplace) -> None:
+    codex.stage.engine.play(Script(reasoning="I will look at both of them.", split=1))
+    said = codex.does("Please do flock-task:read:secret.txt,other.txt")
+    assert said == f"It says {work.secret} and {work.other}."
+
+
+def test_it_shows_a_picture_to_the_model(codex: Codex, work: Workplace) -> None:
+    assert codex.does(f"Please do flock-task:look:{work.picture}") == f"It says {work.digest}."
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", status=503),
+        Fault("drop"),
+        Fault("reset", after=1),
+        Fault("cut", after=4),
+        Fault("error", after=4),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_it_recovers_from_an_engine_that_fails_once(codex: Codex, work: Workplace, fault: Fault) -> None:
+    codex.stage.engine.play(Script(fault=fault))
+    assert codex.does("Please do flock-task:read:secret.txt") == f"It says {work.secret}."
