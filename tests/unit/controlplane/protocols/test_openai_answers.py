@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 
-import httpx
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
@@ -22,6 +21,7 @@ from flockpy.errors import (
     Unauthenticated,
     UnknownModel,
 )
+from tests.unit.controlplane.protocols.openai_client import client_of
 
 CHAT, COMPLETION, EMBEDDING = ChatSurface(), CompletionSurface(), EmbeddingSurface()
 WORD = {
@@ -36,22 +36,6 @@ END = {**WORD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 def event(value: object) -> bytes:
     return b"data: " + json.dumps(value).encode() + b"\n\n"
-
-
-def client_of(body: bytes, status: int = 200) -> openai.OpenAI:
-    """The official client of a server that gives this answer."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        kind = "text/event-stream" if status == 200 else "application/json"
-        return httpx.Response(status, headers={"content-type": kind}, content=body)
-
-    http = httpx.Client(transport=httpx.MockTransport(answer))
-    return openai.OpenAI(
-        api_key="k",
-        base_url="http://flock/v1",
-        http_client=http,  # pyright: ignore[reportArgumentType]
-        max_retries=0,
-    )
 
 
 def chunks(body: bytes) -> Iterator[ChatCompletionChunk]:

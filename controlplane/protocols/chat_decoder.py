@@ -1,0 +1,290 @@
+"""Answers in chat/completions, whole or streamed, of every engine and vendor that speaks it. Pure.
+
+They agree on little: llama.cpp, vLLM, MLX, Ollama and the vendors differ in how reasoning is called, whether calls have
+an index or an id, where the usage stands, and how an error or the reading of the prompt is told. Here that ends.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from controlplane.protocols.ir import (
+    Counted,
+    Delta,
+    Failure,
+    Progress,
+    Reasoning,
+    Stop,
+    StopReason,
+    Text,
+    ToolArgs,
+    ToolStart,
+)
+from controlplane.protocols.openai_chat import UsageObject
+from flockpy.errors import ContextTooLong, EngineDied, FlockError, without_paths
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | dict[str, msgspec.Raw] | None = None
+
+
+class _Fragment(msgspec.Struct):
+    """What one chunk says of one call."""
+
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Fragment] | None = None
+
+
+class _Choice(msgspec.Struct):
+    """`message` in whole answers, `delta` in streams. `stop_reason` is vLLM's: the stop sequence or token it met."""
+
+    index: int | None = 0
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: str | None = None
+    stop_reason: str | int | None = None
+
+
+class _PromptProgress(msgspec.Struct):
+    processed: int
+    total: int
+    cache: int = 0
+
+
+class _Error(msgspec.Struct):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: UsageObject | None = None
+    prompt_progress: _PromptProgress | None = None
+    error: _Error | str | None = None
+
+
+_CHUNK: Final = msgspec.json.Decoder(_Chunk)
+_ERROR: Final = msgspec.json.Decoder(_Error)
+_KEEPALIVE: Final = re.compile(rb":\s*keepalive (\d{1,18})/(\d{1,18})\b")
+_REASONS: Final[dict[str, StopReason]] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+"""Whatever else an answer may end with is a plain stop."""
+_BROKEN: Final = frozenset({"abort", "error", "network_error", "insufficient_system_resource"})
+"""The engine has given up, and says so in place of a reason."""
+_TOO_LONG: Final = frozenset({"exceed_context_size_error", "context_length_exceeded"})
+
+
+class _Call:
+    """A call as far as it has come. `index` is ours, -1 until its name is known."""
+
+    __slots__ = ("held", "id", "index", "name")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.index = -1
+        self.held = ""
+
+
+class _Calls:
+    """Puts the fragments of calls together, whatever engines leave out of them or repeat."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._all: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+
+    def add(self, fragment: _Fragment, deltas: list[Delta], *, alone: bool) -> None:
+        """`alone`: the fragment is a whole call."""
+        function = fragment.function or _Function()
+        call = None if alone else self._find(fragment, function.name)
+        if call is None:
+            call = _Call()
+            self._all.append(call)
+            if fragment.index is not None:
+                self._by_index[fragment.index] = call
+        call.id = call.id or fragment.id or ""
+        call.name = call.name or function.name or ""
+        said = function.arguments
+        text = msgspec.json.encode(said).decode() if isinstance(said, dict) else said or ""
+        if call.index < 0:
+            call.held += text
+            if call.name:
+                self._begin(call, deltas)
+        elif text:
+            deltas.append(ToolArgs(call.index, text))
+
+    def end(self, deltas: list[Delta]) -> None:
+        """What never got a name begins without one, so that its arguments are not lost."""
+        for call in self._all:
+            if call.index < 0 and call.held:
+                self._begin(call, deltas)
+
+    def _begin(self, call: _Call, deltas: list[Delta]) -> None:
+        call.index = self.begun
+        self.begun += 1
+        deltas.append(ToolStart(call.index, call.id, call.name))
+        if call.held:
+            deltas.append(ToolArgs(call.index, call.held))
+            call.held = ""
+
+    def _find(self, fragment: _Fragment, name: str | None) -> _Call | None:
+        """The call that a fragment goes on with; None when it begins one."""
+        if fragment.index is not None:
+            known = self._by_index.get(fragment.index)
+            # Engines that number every call 0 tell them apart by name and id.
+            other = known is not None and name and known.name and fragment.id and fragment.id != known.id
+            return None if other else known
+        if fragment.id and (known := next((call for call in self._all if call.id == fragment.id), None)):
+            return known
+        return self._all[-1] if self._all and not name else None
+
+
+class ChatDecoder:
+    """Reads one streamed answer (`ir.Decoder`). Comments and ``error:`` lines mean something here, so it cuts lines
+    itself, and does not wait for the blank line after them: some engines end without it."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._calls = _Calls()
+        self._stopped = False
+        self._over = False
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """The deltas of the lines that `data` completes. Nothing comes after a `Failure` or the end mark."""
+        self._held.append(data)
+        if b"\n" not in data:
+            return []
+        lines = b"".join(self._held).split(b"\n")
+        self._held = [lines.pop()]
+        deltas: list[Delta] = []
+        for line in lines:
+            if self._over:
+                break
+            self._line(line, deltas)
+        return deltas
+
+    def end(self) -> list[Delta]:
+        """What the last line had; a `Failure` (EngineDied) when the answer had not come to its end."""
+        deltas = self.feed(b"\n")
+        if not (self._stopped or self._over):
+            self._over = True
+            deltas.append(_died("before its answer was complete"))
+        return deltas
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """All deltas of an answer that is not streamed."""
+        deltas: list[Delta] = []
+        self._datum(body, deltas)
+        if not (self._over or any(not isinstance(delta, Counted) for delta in deltas)):
+            self._fail(_died("without an answer"), deltas)
+        elif not self._over:
+            self._stop("", None, deltas)
+        return deltas
+
+    def _line(self, line: bytes, deltas: list[Delta]) -> None:
+        if line.startswith(b"data:"):
+            datum = line[5:].strip()
+            if datum == b"[DONE]":
+                self._stop("", None, deltas)
+                self._over = True
+            elif datum:
+                self._datum(datum, deltas)
+        elif line.startswith(b":"):
+            if match := _KEEPALIVE.match(line):
+                deltas.append(Progress(int(match[1]), int(match[2])))
+        elif line.startswith((b"error:", b"{")):  # a bare object: an error answer in the place of a stream
+            self._datum(line.removeprefix(b"error:"), deltas)
+
+    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
+        try:
+            chunk = _CHUNK.decode(datum)
+            if chunk.choices is None and chunk.error is None:
+                chunk.error = _ERROR.decode(datum)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not self._stopped:  # past the end only usage can be lost
+                self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
+            return
+        if chunk.error is not None and (failure := _failure(chunk.error)):
+            self._fail(failure, deltas)
+            return
+        if chunk.prompt_progress is not None:
+            progress = chunk.prompt_progress
+            deltas.append(Progress(progress.processed, progress.total, progress.cache))
+        for choice in chunk.choices or ():
+            if not (choice.index or self._stopped):
+                self._choice(choice, deltas)
+        if chunk.usage is not None and not self._over:
+            deltas.append(Counted(chunk.usage.counts()))
+
+    def _choice(self, choice: _Choice, deltas: list[Delta]) -> None:
+        message = choice.delta or choice.message
+        if message is not None:
+            if reasoning := message.reasoning_content or message.reasoning:
+                deltas.append(Reasoning(reasoning))
+            if text := message.content or message.refusal:
+                deltas.append(Text(text))
+            for fragment in message.tool_calls or ():
+                self._calls.add(fragment, deltas, alone=choice.delta is None)
+        if choice.finish_reason:
+            self._stop(choice.finish_reason, choice.stop_reason, deltas)
+
+    def _stop(self, said: str, met: str | int | None, deltas: list[Delta]) -> None:
+        if self._stopped:
+            return
+        if said in _BROKEN:
+            self._fail(_died(f'with "{said}"'), deltas)
+            return
+        self._stopped = True
+        self._calls.end(deltas)
+        reason = _REASONS.get(said, "stop")
+        if reason in ("stop", "tool_calls"):  # engines say either of both kinds of end
+            reason = "tool_calls" if self._calls.begun else "stop"
+        if reason == "stop" and isinstance(met, str) and met:
+            deltas.append(Stop("stop_sequence", met))
+        else:
+            deltas.append(Stop(reason))
+
+    def _fail(self, failure: Failure, deltas: list[Delta]) -> None:
+        self._over = True
+        deltas.append(failure)
+
+
+def decode_answer(body: bytes) -> list[Delta]:
+    """The deltas of a whole answer, its first choice alone; a `Failure` when it is none."""
+    return ChatDecoder().whole(body)
+
+
+def _failure(error: _Error | str) -> Failure | None:
+    """What an error object says; None when it is none."""
+    said = _Error(error) if isinstance(error, str) else error
+    if not (said.message or said.type or said.code):
+        return None
+    message = f"the engine broke off: {without_paths((said.message or str(said.type or said.code))[:2000])}"
+    failed: FlockError = EngineDied(message, retry_after=1)
+    if said.type in _TOO_LONG or said.code in _TOO_LONG:
+        failed = ContextTooLong(message, field="messages")
+    return Failure(failed)
+
+
+def _died(how: str) -> Failure:
+    return Failure(EngineDied(f"the engine broke off {how}", retry_after=1))

@@ -1,0 +1,194 @@
+"""A neutral request as the body of chat/completions, for an engine or a vendor that speaks nothing else. Pure.
+
+What local chat templates refuse is put so that they take it: one system message at the head, tool results of text
+alone, arguments that are a JSON object, contents that are no list when they are nothing but text.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from controlplane.protocols.ir import (
+    Assistant,
+    AudioPart,
+    ImagePart,
+    JsonFormat,
+    Message,
+    Named,
+    Part,
+    Request,
+    System,
+    TextPart,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    User,
+)
+
+_Object = dict[str, Any]
+_EFFORTS: Final = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+"""Engines know three and refuse others."""
+_ARGUMENTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def render_request(request: Request, *, model: str, stream: bool, thoughts: bool = False) -> bytes:
+    """The body. `model` is what the engine calls it; `thoughts`: reasoning of earlier turns goes along as
+    ``reasoning_content``. A stream always asks for usage, for we count by it."""
+    body: _Object = {"model": model, "messages": _messages(request.messages, thoughts), "stream": stream}
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tool_choice"] = _choice(request)
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    body["max_tokens"] = request.max_tokens
+    body["temperature"] = request.temperature
+    body["top_p"] = request.top_p
+    body["top_k"] = request.top_k
+    body["seed"] = request.seed
+    body["stop"] = list(request.stop) or None
+    body["response_format"] = _format(request.format)
+    body["user"] = request.user
+    body |= _thinking(request.thinking)
+    return msgspec.json.encode({name: value for name, value in body.items() if value is not None})
+
+
+def _messages(messages: Iterable[Message], thoughts: bool) -> list[_Object]:
+    """Instructions in mid-conversation and images of tool results wait for the next place where a user may speak."""
+    head: list[str] = []
+    turns: list[_Object] = []
+    waiting: list[Part] = []
+    for message in messages:
+        match message:
+            case System() if not turns and not waiting:
+                head.append(message.text)
+            case System():
+                waiting.append(TextPart(message.text))
+            case User():
+                turns.append({"role": "user", "content": [*waiting, *message.parts]})
+                waiting.clear()
+            case ToolResult():
+                turns.append({"role": "tool", "tool_call_id": message.call_id, "content": _result(message)})
+                waiting += _media(message)
+            case Assistant():
+                _speak(turns, waiting)
+                turns.append(_assistant(message, thoughts))
+    _speak(turns, waiting)
+    for turn in turns:
+        if turn["role"] == "user":
+            turn["content"] = _content(turn["content"])
+    return [{"role": "system", "content": "\n\n".join(head)}, *turns] if head else turns
+
+
+def _speak(turns: list[_Object], waiting: list[Part]) -> None:
+    """What waits is said in the user's turn just before, or else in one of its own."""
+    if not waiting:
+        return
+    if turns and turns[-1]["role"] == "user":
+        turns[-1]["content"] += waiting
+    else:
+        turns.append({"role": "user", "content": [*waiting]})
+    waiting.clear()
+
+
+def _content(parts: list[Part]) -> str | list[_Object]:
+    if all(isinstance(part, TextPart) for part in parts):
+        return _joined(parts)
+    return [_part(part) for part in parts]
+
+
+def _joined(parts: Iterable[Part]) -> str:
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def _part(part: Part) -> _Object:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart():
+            image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
+            return {"type": "image_url", "image_url": image}
+        case AudioPart():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+
+
+def _assistant(message: Assistant, thoughts: bool) -> _Object:
+    turn: _Object = {"role": "assistant", "content": message.text}
+    reasoning = "\n".join(thought.text for thought in message.thoughts if thought.text)
+    if thoughts and reasoning:
+        turn["reasoning_content"] = reasoning
+    if message.calls:
+        turn["tool_calls"] = [_call(call) for call in message.calls]
+    return turn
+
+
+def _call(call: ToolCall) -> _Object:
+    function = {"name": call.name, "arguments": _arguments(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _arguments(text: str) -> str:
+    """Templates read the arguments of earlier calls, and engines answer 500 when they are no object."""
+    try:
+        _ARGUMENTS.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return msgspec.json.encode({"arguments": text}).decode() if text.strip() else "{}"
+    return text
+
+
+def _result(message: ToolResult) -> str:
+    text = _joined(message.parts)
+    if message.is_error and "error" not in text.casefold():
+        text = f"Error: {text}"
+    if _media(message):
+        text = f"{text}\n(attached to the next message)".lstrip()
+    return text
+
+
+def _media(message: ToolResult) -> list[Part]:
+    """What a tool message cannot hold, with a word on where it comes from."""
+    media = [part for part in message.parts if not isinstance(part, TextPart)]
+    return [TextPart(f"(attached by the tool result {message.call_id})"), *media] if media else []
+
+
+def _tool(tool: Tool) -> _Object:
+    function: _Object = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {
+        "type": "function",
+        "function": function | ({} if tool.strict is None else {"strict": tool.strict}),
+    }
+
+
+def _choice(request: Request) -> str | _Object | None:
+    if isinstance(request.tool_choice, Named):
+        return {"type": "function", "function": {"name": request.tool_choice.name}}
+    return request.tool_choice
+
+
+def _format(wanted: JsonFormat | None) -> _Object | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    schema: _Object = {"name": wanted.name, "schema": wanted.schema}
+    return {
+        "type": "json_schema",
+        "json_schema": schema | ({} if wanted.strict is None else {"strict": wanted.strict}),
+    }
+
+
+def _thinking(wanted: Thinking) -> _Object:
+    """Templates that can reason do so unless told otherwise; those that cannot refuse to be told anything."""
+    said: _Object = {"reasoning_effort": _EFFORTS.get(wanted.effort or "")}
+    if wanted.enabled is False:
+        said["chat_template_kwargs"] = {"enable_thinking": False}
+    return said
