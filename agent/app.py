@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from agent.adopted import AdoptedEngine
+from agent.adopted import AdoptedEngine, configured
 from agent.http import HttpClient
 from agent.launch import Launcher
 from agent.leader import LeaderClient
@@ -19,7 +19,6 @@ from agent.rack import Rack
 from agent.sync import Sync
 from flockpy.clock import SystemClock
 from flockpy.engines import DRIVERS
-from flockpy.engines.llamacpp import LlamaCppDriver
 from flockpy.errors import StartError
 from flockpy.lockfile import hold
 from flockpy.settings import Settings, prepare_data_dir
@@ -92,8 +91,7 @@ class _Agent:
             apply=lambda desired: rack.apply(desired),
         )
         rack = Rack(launcher, http, SystemClock(), sync.changed)
-        if engine.llamacpp_endpoint:
-            adopted.append(AdoptedEngine(engine.llamacpp_endpoint, LlamaCppDriver(), http, sync.changed))
+        adopted += [AdoptedEngine(known, http, sync.changed) for known in configured(engine)]
         async with asyncio.TaskGroup() as tasks:
             owning = tasks.create_task(rack.run())
             background = [

@@ -44,7 +44,15 @@ class EngineDefaults(Section, frozen=True):
 class Engine(Section, frozen=True):
     preferred: EngineName = ""
     llamacpp_endpoint: str = ""
-    """A llama-server that runs already and is to be adopted; "" adopts none."""
+    """A llama-server that runs already and is to be adopted; "" adopts none. Like every such address it may bring a
+    key along: ``http://:KEY@host:port``."""
+    ollama_endpoint: str = ""
+    vllm_endpoint: str = ""
+    vllm_api_key: str = ""
+    """The key that the vLLM at `vllm_endpoint` wants, where its address does not bring it."""
+    mlx_endpoint: str = ""
+    external_endpoints: str = ""
+    """Engines that speak OpenAI's protocol, of whatever kind; several with spaces between."""
     llamacpp_path: str = ""
     """The ``llama-server`` program; "" looks on PATH."""
     defaults: EngineDefaults = EngineDefaults()
@@ -165,4 +173,9 @@ def redacted(config: Config) -> dict[str, Value]:
 def _redact(key: str, value: Value) -> Value:
     if not isinstance(value, str) or not value:
         return value
-    return "***" if _SECRET.search(key) else _PASSWORD.sub(r"\1:***", value)
+    return "***" if _SECRET.search(key) else hide_password(value)
+
+
+def hide_password(text: str) -> str:
+    """Text fit to be shown, whatever addresses are in it."""
+    return _PASSWORD.sub(r"\1:***", text)

@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flockpy import configfile
-from flockpy.config import Config, Value, flatten, is_loopback, leaf_types, split_listen, unflatten
+from flockpy.config import (
+    Config,
+    Value,
+    flatten,
+    hide_password,
+    is_loopback,
+    leaf_types,
+    split_listen,
+    unflatten,
+)
 from flockpy.errors import StartError
 from flockpy.paths import DataDir
 from flockpy.security import private_dir
@@ -30,6 +39,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLOCK_REQUIRE_KEYS": "auth.require_keys",
     "FLOCK_ENGINE": "engine.preferred",
     "FLOCK_LLAMACPP_ENDPOINT": "engine.llamacpp_endpoint",
+    "FLOCK_OLLAMA_ENDPOINT": "engine.ollama_endpoint",
+    "FLOCK_VLLM_ENDPOINT": "engine.vllm_endpoint",
+    "VLLM_API_KEY": "engine.vllm_api_key",
+    "FLOCK_MLX_ENDPOINT": "engine.mlx_endpoint",
+    "FLOCK_EXTERNAL_ENDPOINTS": "engine.external_endpoints",
     "FLOCK_DEFAULT_MODEL": "router.default_model",
 }
 """The configuration key of each environment variable. An empty variable counts as not set."""
@@ -215,7 +229,12 @@ def _path(text: str, home: Path, base: Path) -> str:
 def _url(text: str) -> None:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{text!r} is not an address such as http://127.0.0.1:8089")
+        raise ValueError(f"{hide_password(text)!r} is not an address such as http://127.0.0.1:8089")
+
+
+def _urls(text: str) -> None:
+    for one in text.split():
+        _url(one)
 
 
 _PATHS = ("data_dir", "storage.models_dir")
@@ -223,6 +242,10 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "listen": split_listen,
     "external_url": _url,
     "engine.llamacpp_endpoint": _url,
+    "engine.ollama_endpoint": _url,
+    "engine.vllm_endpoint": _url,
+    "engine.mlx_endpoint": _url,
+    "engine.external_endpoints": _urls,
 }
 
 

@@ -41,7 +41,10 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class PlacementReport(msgspec.Struct, frozen=True):
-    """One placement as it is. `adopted`: an engine that ran already and that this agent will never stop."""
+    """One placement as it is. `adopted`: an engine that ran already and that this agent will never stop.
+
+    `engine_model`: the engine's own name for the model, as its requests must say it; "" when that is `model_id`.
+    """
 
     id: str
     model_id: str
@@ -51,6 +54,7 @@ class PlacementReport(msgspec.Struct, frozen=True):
     adopted: bool = False
     pid: int | None = None
     memory_bytes: int = 0
+    engine_model: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):

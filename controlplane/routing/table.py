@@ -10,13 +10,14 @@ from flockpy.placement import Capability, Endpoint, Ready
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One ready placement."""
+    """One ready placement. `engine_model`: what its engine calls the model."""
 
     placement_id: str
     model_id: str
     node_id: str
     node_name: str
     engine: str
+    engine_model: str
     adopted: bool
     local: bool
     endpoint: Endpoint
@@ -79,6 +80,7 @@ def _replica(placement: PlacementView) -> Replica | None:
         node_id=placement.node.id,
         node_name=placement.node.hostname or placement.node.id,
         engine=placement.report.engine,
+        engine_model=placement.report.engine_model or placement.model_id,
         adopted=placement.report.adopted,
         local=placement.node.role == "leader",
         endpoint=placement.status.endpoint,

@@ -43,6 +43,14 @@ class Quirks:
     """That its client has left it notices only while it writes: ask for streams always, and for progress in them."""
     checks_model_name: bool = True
     """The `model` of a request must be the engine's own name for it."""
+    ignores: frozenset[str] = frozenset()
+    """Fields of a chat request that it takes and does nothing with."""
+    never_sent: frozenset[str] = frozenset()
+    """Fields that no request may carry to it: it would load, or fetch from the network, what they name."""
+    max_tokens_unless_named: int | None = None
+    """To be sent when a client bounds nothing: by itself it ends an answer after some hundred tokens."""
+    cuts_long_prompts: bool = False
+    """A prompt longer than its context window loses its beginning without a word: refuse it instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class Answering:
     """The engine's own name for the model."""
     tools: bool = False
     """Its chat template knows of tools."""
+    vision: bool = False
 
 
 @dataclass(frozen=True, slots=True)

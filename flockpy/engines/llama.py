@@ -40,12 +40,17 @@ class _Generation(msgspec.Struct, frozen=True):
     n_ctx: int
 
 
+class _Modalities(msgspec.Struct, frozen=True):
+    vision: bool = False
+
+
 class _Props(msgspec.Struct, frozen=True):
     default_generation_settings: _Generation
     total_slots: int
     model_alias: str = ""
     model_path: str = ""
     chat_template: str = ""
+    modalities: _Modalities = _Modalities()
 
 
 def readiness(status: int, body: bytes) -> Readiness:
@@ -65,6 +70,7 @@ def readiness(status: int, body: bytes) -> Readiness:
         context_window=props.default_generation_settings.n_ctx,
         model=props.model_alias or PurePath(props.model_path).stem,
         tools="tools" in props.chat_template,
+        vision=props.modalities.vision,
     )
 
 

@@ -1,12 +1,19 @@
 """llama.cpp's own `llama-server`, found on this machine; and one that runs already, to be adopted. Pure."""
 
+import msgspec
+
 from flockpy.engines import llama
-from flockpy.engines.base import Launch, Listen, Machine
+from flockpy.engines.adoption import Ask, Found, Listing, Served, Survey, public_id, read
+from flockpy.engines.base import Answering, Launch, Listen, Machine, Quirks, Wrong
 from flockpy.modelfile import GgufMetadata
 from flockpy.node import EngineInfo
-from flockpy.placement import PlacementSpec
+from flockpy.placement import Capability, PlacementSpec
 
 PROGRAM = "llama-server"
+NAME = "llamacpp"
+_MODELS = "/v1/models"
+_ROUTED_SLOTS = 4
+"""Requests sent at once to each model of a router, which tells of no slots: what it starts engines with."""
 _OPTIONAL = {
     "LLAMA_ARG_CACHE_RAM": str(llama.PROMPT_CACHE_MIB),
     "LLAMA_ARG_CORS_ORIGINS": "localhost",
@@ -18,7 +25,7 @@ _OPTIONAL = {
 class LlamaCppDriver(llama.Family):
     """One `llama-server` for each model."""
 
-    name = "llamacpp"
+    name = NAME
 
     def availability(self, machine: Machine) -> EngineInfo:
         if PROGRAM in machine.programs:
@@ -59,3 +66,48 @@ class LlamaCppDriver(llama.Family):
             argv=(machine.programs[PROGRAM], *pairs, *switches),
             env={**llama.ENVIRONMENT, **_OPTIONAL, "LLAMA_API_KEY": listen.key},
         )
+
+
+class _Role(msgspec.Struct, frozen=True):
+    role: str = ""
+
+
+class LlamaCppAdopter:
+    """A `llama-server` with its one model, or one that routes to many (``--models-dir``)."""
+
+    name = NAME
+    start_command = "llama-server -m MODEL.gguf --jinja --port 8089"
+    quirks: Quirks = llama.QUIRKS
+
+    def survey(self) -> Survey:
+        said = yield Ask(llama.READY_PATH)
+        if said.status == 200 and _is_router(said.body):
+            listing = read((yield Ask(_MODELS)), _MODELS, Listing, PROGRAM)
+            if isinstance(listing, Wrong):
+                return listing
+            models = listing.data or ()
+            return Found(
+                self.name,
+                tuple(
+                    Served(public_id(it.id), it.id, _ROUTED_SLOTS, it.context_length or 0) for it in models
+                ),
+            )
+        found = llama.readiness(said.status, said.body)
+        if not isinstance(found, Answering):
+            return found
+        able: list[Capability] = ["chat", "completion"]
+        if found.tools:
+            able.append("tools")
+        if found.vision:
+            able.append("vision")
+        name = found.model or self.name
+        return Found(
+            self.name, (Served(public_id(name), name, found.slots, found.context_window, tuple(able)),)
+        )
+
+
+def _is_router(body: bytes) -> bool:
+    try:
+        return msgspec.json.decode(body, type=_Role).role == "router"
+    except msgspec.DecodeError:
+        return False

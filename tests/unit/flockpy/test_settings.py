@@ -129,6 +129,12 @@ def test_an_empty_file_or_section_changes_nothing(tmp_path: Path, text: str):
         ("FLOCK_ENGINE", "lama", "FLOCK_ENGINE: `engine.preferred`: expected one of"),
         ("FLOCK_LLAMACPP_ENDPOINT", "ftp://x", "FLOCK_LLAMACPP_ENDPOINT: `engine.llamacpp_endpoint`"),
         ("FLOCK_LLAMACPP_ENDPOINT", "http://x:99999", "FLOCK_LLAMACPP_ENDPOINT: `engine.llamacpp_endpoint`"),
+        ("FLOCK_OLLAMA_ENDPOINT", "11434", "FLOCK_OLLAMA_ENDPOINT: `engine.ollama_endpoint`: '11434' is not"),
+        (
+            "FLOCK_EXTERNAL_ENDPOINTS",
+            "http://a:1/v1 ftp://:secret@b",
+            "FLOCK_EXTERNAL_ENDPOINTS: `engine.external_endpoints`: 'ftp://:***@b' is not an address",
+        ),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, variable: str, text: str, said: str):

@@ -15,6 +15,7 @@ def replica(placement_id: str, model_id: str = "m", slots: int = 1, *, local: bo
         node_id=f"n_{placement_id}",
         node_name="box",
         engine="embedded",
+        engine_model=model_id,
         adopted=False,
         local=local,
         endpoint=Endpoint("http://127.0.0.1:4000"),
