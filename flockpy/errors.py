@@ -57,7 +57,22 @@ class BadRequest(FlockError):
 
 
 class ContextTooLong(BadRequest):
+    """`tokens` the prompt has, where `maximum` would fit; 0 when that is not known."""
+
     code = "context_length_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        tokens: int = 0,
+        maximum: int = 0,
+    ) -> None:
+        super().__init__(message, field=field, hint=hint)
+        self.tokens = tokens
+        self.maximum = maximum
 
 
 class Unauthenticated(FlockError):

@@ -76,7 +76,9 @@ def usage_of(usage: Usage | None, meta: Meta, characters: int = 0) -> dict[str, 
     }
 
 
-def message(meta: Meta, content: list[dict[str, Any]], stop: dict[str, Any], usage: dict[str, int]) -> dict[str, Any]:
+def message(
+    meta: Meta, content: list[dict[str, Any]], stop: dict[str, Any], usage: dict[str, int]
+) -> dict[str, Any]:
     """A message object."""
     head = {"id": f"msg_{meta.id}", "type": "message", "role": "assistant", "model": meta.model}
     return {**head, "content": content, **stop, "usage": usage}
@@ -90,9 +92,11 @@ def render(answer: Answer, meta: Meta) -> bytes:
     if answer.text:
         content.append({"type": "text", "text": answer.text})
     call_id = CallIds(meta)
+    characters = len(answer.text) + len(answer.reasoning)
     for call in answer.calls:
-        arguments = msgspec.Raw(input_of(call.arguments).encode())
-        content.append({"type": "tool_use", "id": call_id(call.id), "name": call.name, "input": arguments})
-    characters = len(answer.text) + len(answer.reasoning) + sum(len(call.arguments) for call in answer.calls)
+        arguments = input_of(call.arguments)
+        characters += len(arguments)
+        given = msgspec.Raw(arguments.encode())
+        content.append({"type": "tool_use", "id": call_id(call.id), "name": call.name, "input": given})
     stop = stop_of(answer.stop, bool(answer.calls))
     return msgspec.json.encode(message(meta, content, stop, usage_of(answer.usage, meta, characters)))

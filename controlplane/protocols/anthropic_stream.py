@@ -1,8 +1,8 @@
 """Streamed answers of the Anthropic Messages protocol. Pure.
 
-Clients take one open block at a time, of contiguous indices. So while a tool call is open, whatever is not its own waits
-until its arguments are whole. The arguments themselves are sent in one piece once they are whole: they must be valid
-JSON, and what is sent cannot be taken back. (The protocol's own servers hold them back too, unless asked otherwise.)
+Clients take one open block at a time, of contiguous indices. So while a tool call is open, whatever is not its own
+waits until its arguments are whole. The arguments themselves are sent in one piece once they are whole: they must be
+valid JSON, and what is sent cannot be taken back. (The protocol's own servers hold them back too, unless asked not to.)
 """
 
 from collections import deque
