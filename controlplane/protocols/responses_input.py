@@ -1,0 +1,280 @@
+"""The items of a Responses request as the messages of a conversation. Pure.
+
+There a turn of the model is a row of items: reasoning, messages, calls. Here it is one message.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from controlplane.protocols.base import decode
+from controlplane.protocols.ir import (
+    Assistant,
+    AudioPart,
+    ImagePart,
+    Message,
+    Part,
+    System,
+    TextPart,
+    Thought,
+    ToolCall,
+    ToolResult,
+    User,
+)
+from controlplane.protocols.responses_tools import Toolbox, as_input
+from flockpy.errors import BadRequest
+
+
+class _Head(msgspec.Struct):
+    type: str | None = None
+    role: str | None = None
+    id: str | None = None
+
+
+class _Audio(msgspec.Struct):
+    data: str
+    format: str
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: str | None = None
+    detail: str | None = None
+    input_audio: _Audio | None = None
+
+
+_Content = str | tuple[_Part, ...] | None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: _Content = None
+
+
+class _Reasoning(msgspec.Struct):
+    summary: tuple[_Part, ...] | None = None
+    content: tuple[_Part, ...] | None = None
+    encrypted_content: str | None = None
+
+
+class _FunctionCall(msgspec.Struct):
+    call_id: str
+    name: str
+    arguments: str = ""
+    namespace: str | None = None
+
+
+class _CustomCall(msgspec.Struct):
+    call_id: str
+    name: str
+    input: str = ""
+    namespace: str | None = None
+
+
+class _Told(msgspec.Struct):
+    """How older clients wrap an output."""
+
+    content: str = ""
+    success: bool | None = None
+
+
+class _Output(msgspec.Struct):
+    call_id: str
+    output: str | tuple[_Part, ...] | _Told | None = None
+
+
+class _ShellCall(msgspec.Struct):
+    """`id` is what older clients call the call by."""
+
+    call_id: str | None = None
+    id: str | None = None
+    action: msgspec.Raw = msgspec.Raw()
+    operation: msgspec.Raw = msgspec.Raw()
+
+
+class _ShellOutput(msgspec.Struct):
+    call_id: str | None = None
+    id: str | None = None
+    output: msgspec.Raw = msgspec.Raw(b'""')
+
+
+class _Tools(msgspec.Struct):
+    tools: tuple[msgspec.Raw, ...] = ()
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+_MESSAGE: Final = msgspec.json.Decoder(_Message)
+_REASONING: Final = msgspec.json.Decoder(_Reasoning)
+_FUNCTION_CALL: Final = msgspec.json.Decoder(_FunctionCall)
+_CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
+_OUTPUT: Final = msgspec.json.Decoder(_Output)
+_SHELL_CALL: Final = msgspec.json.Decoder(_ShellCall)
+_SHELL_OUTPUT: Final = msgspec.json.Decoder(_ShellOutput)
+_TOOLS: Final = msgspec.json.Decoder(_Tools)
+_STRING: Final = msgspec.json.Decoder(str)
+_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
+
+
+class Conversation:
+    """Reads items one after the other; `dropped` names what is not carried over."""
+
+    def __init__(self, box: Toolbox) -> None:
+        self.dropped: list[str] = []
+        self._box = box
+        self._messages: list[Message] = []
+        self._texts: list[str] = []
+        self._thoughts: list[Thought] = []
+        self._calls: list[ToolCall] = []
+        self._readers: dict[str, Callable[[msgspec.Raw, str, str], None]] = {
+            "message": self._message,
+            "reasoning": self._reasoning,
+            "function_call": self._function_call,
+            "function_call_output": self._output,
+            "custom_tool_call": self._custom_call,
+            "custom_tool_call_output": self._output,
+            "local_shell_call": self._shell_call,
+            "local_shell_call_output": self._shell_output,
+            "shell_call": self._shell_call,
+            "shell_call_output": self._shell_output,
+            "apply_patch_call": self._shell_call,
+            "apply_patch_call_output": self._shell_output,
+            "additional_tools": self._tools,
+        }
+
+    def instruct(self, text: str) -> None:
+        self._messages.append(System(text))
+
+    def read(self, items: str | Sequence[msgspec.Raw]) -> None:
+        """Read the request's ``input``. Raises BadRequest that names the item and its field."""
+        if isinstance(items, str):
+            self._messages.append(User((TextPart(items),)))
+            return
+        for i, raw in enumerate(items):
+            at = f"input[{i}]"
+            head = decode(_HEAD, raw, at)
+            kind = head.type or ("message" if head.role is not None else "item_reference")
+            if kind == "item_reference":
+                raise BadRequest(
+                    f"{at}: this server is stateless and keeps no items that could be referred to",
+                    field=at,
+                    hint="send the item itself",
+                )
+            if reader := self._readers.get(kind):
+                reader(raw, at, kind)
+            else:
+                self.dropped.append(f"{at}.{kind}")
+
+    def messages(self) -> tuple[Message, ...]:
+        """All that was read. Raises BadRequest when that is nothing."""
+        self._turn_ends()
+        if all(isinstance(message, System) for message in self._messages) and self.dropped:
+            raise BadRequest(f"input: nothing is left of it without {self.dropped[0]}", field="input")
+        return tuple(self._messages)
+
+    def _turn_ends(self) -> None:
+        if self._texts or self._thoughts or self._calls:
+            text = "\n\n".join(self._texts)
+            self._messages.append(Assistant(text, tuple(self._thoughts), tuple(self._calls)))
+            self._texts, self._thoughts, self._calls = [], [], []
+
+    def _add(self, message: Message) -> None:
+        self._turn_ends()
+        self._messages.append(message)
+
+    def _message(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        message = decode(_MESSAGE, raw, at)
+        parts = self._parts(message.content, f"{at}.content")
+        match message.role:
+            case "user":
+                if parts:
+                    self._add(User(parts))
+            case "assistant":
+                self._texts.append(self._text(parts, "", f"{at}.content"))
+            case "system" | "developer":
+                self._add(System(self._text(parts, "\n\n", f"{at}.content")))
+            case _:
+                raise BadRequest(
+                    f"{at}.role: must be user, assistant, system or developer", field=f"{at}.role"
+                )
+
+    def _reasoning(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        thought = decode(_REASONING, raw, at)
+        shown = self._parts(thought.content, f"{at}.content") or self._parts(thought.summary, f"{at}.summary")
+        text, signature = self._text(shown, "\n\n", at), thought.encrypted_content or ""
+        if text or signature:
+            self._thoughts.append(Thought(text, signature, redacted=not text))
+
+    def _function_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        call = decode(_FUNCTION_CALL, raw, at)
+        name = self._box.called(call.namespace or "", call.name)
+        self._calls.append(ToolCall(call.call_id, name, call.arguments))
+
+    def _custom_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        call = decode(_CUSTOM_CALL, raw, at)
+        name = self._box.called(call.namespace or "", call.name)
+        self._calls.append(ToolCall(call.call_id, name, as_input(call.input)))
+
+    def _output(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        result = decode(_OUTPUT, raw, at)
+        failed = False
+        content = result.output
+        if isinstance(content, _Told):
+            failed, content = content.success is False, content.content
+        self._add(ToolResult(result.call_id, self._parts(content, f"{at}.output"), failed))
+
+    def _shell_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        call = decode(_SHELL_CALL, raw, at)
+        arguments = bytes(call.action) or bytes(call.operation) or b"{}"
+        id = _call_id(call.call_id or call.id, at)
+        self._calls.append(ToolCall(id, kind.removesuffix("_call"), arguments.decode(errors="replace")))
+
+    def _shell_output(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        result = decode(_SHELL_OUTPUT, raw, at)
+        said = bytes(result.output)
+        text = (
+            decode(_STRING, said, f"{at}.output") if said.startswith(b'"') else said.decode(errors="replace")
+        )
+        self._add(ToolResult(_call_id(result.call_id or result.id, at), (TextPart(text),)))
+
+    def _tools(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        self._box.add(decode(_TOOLS, raw, at).tools, f"{at}.tools")
+
+    def _parts(self, content: _Content, at: str) -> tuple[Part, ...]:
+        if content is None:
+            return ()
+        if isinstance(content, str):
+            return (TextPart(content),)
+        parts = (self._part(part, f"{at}[{i}]") for i, part in enumerate(content))
+        return tuple(part for part in parts if part is not None)
+
+    def _part(self, part: _Part, at: str) -> Part | None:
+        if part.type in _TEXTS:
+            if part.text is None:
+                raise BadRequest(f"{at}.text: a text is required", field=f"{at}.text")
+            return TextPart(part.text)
+        if part.type == "refusal" and part.refusal is not None:
+            return TextPart(part.refusal)
+        if part.type == "input_image" and part.image_url is not None:
+            return ImagePart(part.image_url, part.detail)
+        if part.type == "input_audio" and part.input_audio is not None:
+            return AudioPart(part.input_audio.data, part.input_audio.format)
+        self.dropped.append(f"{at}.{part.type}")
+        return None
+
+    def _text(self, parts: tuple[Part, ...], between: str, at: str) -> str:
+        texts = [part.text for part in parts if isinstance(part, TextPart)]
+        self.dropped += [f"{at}.{_kind(part)}" for part in parts if not isinstance(part, TextPart)]
+        return between.join(texts)
+
+
+def _kind(part: Part) -> str:
+    return "input_image" if isinstance(part, ImagePart) else "input_audio"
+
+
+def _call_id(id: str | None, at: str) -> str:
+    if id is None:
+        raise BadRequest(f"{at}.call_id: the id of the call is required", field=f"{at}.call_id")
+    return id
