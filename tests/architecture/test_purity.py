@@ -55,6 +55,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_request",
         "controlplane.protocols.responses_stream",
         "controlplane.protocols.responses_tools",
+        "controlplane.protocols.transcription",
         "controlplane.routing.policy",
         "controlplane.routing.resolve",
         "controlplane.routing.table",
@@ -121,6 +122,7 @@ ALLOWED_LIBRARIES = frozenset(
         "msgspec",
         "operator",
         "pathlib",
+        "python_multipart",  # the parser of forms, which is given bytes and does no I/O
         "re",
         "shlex",
         "statistics",
