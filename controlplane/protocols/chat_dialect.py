@@ -187,8 +187,7 @@ def _format(wanted: JsonFormat | None) -> _Object | None:
 
 
 def _thinking(wanted: Thinking) -> _Object:
-    """Templates that can reason do so unless told otherwise; those that cannot refuse to be told anything."""
-    said: _Object = {"reasoning_effort": _EFFORTS.get(wanted.effort or "")}
+    """Templates that can reason do so unless told otherwise."""
     if wanted.enabled is False:
-        said["chat_template_kwargs"] = {"enable_thinking": False}
-    return said
+        return {"chat_template_kwargs": {"enable_thinking": False}}
+    return {"reasoning_effort": _EFFORTS.get(wanted.effort or "")}

@@ -140,7 +140,8 @@ def _tools(read: _Body, dropped: list[str]) -> tuple[Tool, ...]:
         if tool.type != "function":
             dropped.append(f"tools[{index}].{tool.type}")
         elif tool.function is None:
-            raise BadRequest("a function tool needs its function", field=f"tools[{index}].function")
+            field = f"tools[{index}].function"
+            raise BadRequest(f"{field}: a function tool needs its function", field=field)
         else:
             functions.append(tool.function)
     return tuple(
@@ -170,7 +171,8 @@ def _choice(read: _Body, dropped: list[str], offered: set[str]) -> ToolChoice | 
             raise BadRequest(f'{name}: must be "auto", "none", "required" or a function', field=name)
         return _CHOICES[said] if offered else None
     if said.name not in offered:
-        raise BadRequest(f"{name}: no tool is called {said.name}", field=f"{name}.function.name")
+        field = f"{name}.function.name"
+        raise BadRequest(f"{field}: no tool is called {said.name}", field=field)
     return Named(said.name)
 
 

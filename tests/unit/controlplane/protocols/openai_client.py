@@ -1,5 +1,7 @@
 """What the official client makes of an answer, without a network."""
 
+from typing import Any
+
 import httpx
 import openai
 from openai.types.chat import ChatCompletion
@@ -30,3 +32,21 @@ def accumulated(stream: bytes) -> ChatCompletion:
 
 def completed(body: bytes) -> ChatCompletion:
     return client_of(body).chat.completions.create(model="m", messages=[])
+
+
+def told(completion: ChatCompletion) -> Any:
+    """All that a client can see of a completion, in one form whether it was streamed or not."""
+    (choice,) = completion.choices
+    message = choice.message
+    calls = [call for call in message.tool_calls or [] if call.type == "function"]
+    return {
+        "id": completion.id,
+        "model": completion.model,
+        "created": completion.created,
+        "usage": completion.usage and completion.usage.model_dump(exclude_none=True),
+        "finish_reason": choice.finish_reason,
+        "role": message.role,
+        "content": message.content,
+        "reasoning": getattr(message, "reasoning_content", None),
+        "calls": [(call.id, call.type, call.function.name, call.function.arguments) for call in calls],
+    }
