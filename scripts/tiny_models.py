@@ -178,14 +178,20 @@ def layer_weights(model: TinyModel, index: int) -> Weights:
     return weights | {"attn_norm": np.ones(model.dim), "ffn_norm": np.ones(model.dim)}
 
 
-def write(model: TinyModel, path: Path) -> None:
-    """Write the model. Raises ValueError when its text cannot be said."""
+def tokenizer_of(model: TinyModel) -> tuple[Tokenizer, list[str]]:
+    """The tokenizer, and those of its tokens that are signs. Raises ValueError when there are too many."""
     specials = [END, START, STOP, CALL, CALLED]
     if model.mode == "tool":
         specials.append(f"\n{model.tool_call}\n")
     tokenizer = Tokenizer([model.text, COMMON], specials)
     if len(tokenizer.tokens) > VOCABULARY:
         raise ValueError(f"the text needs {len(tokenizer.tokens)} tokens, {VOCABULARY} are there")
+    return tokenizer, specials
+
+
+def write(model: TinyModel, path: Path) -> None:
+    """Write the model. Raises ValueError when its text cannot be said."""
+    tokenizer, specials = tokenizer_of(model)
     embedding, output = embedding_and_output(model, tokenizer)
 
     file = gguf.GGUFWriter(path, "llama")
