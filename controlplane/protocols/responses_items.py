@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 import msgspec
 
 from controlplane.protocols.ir import Origin
-from controlplane.protocols.responses_tools import plain_input
+from controlplane.protocols.responses_text import PlainText
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Event = tuple[str, dict[str, Any]]
@@ -142,20 +142,27 @@ class Call(Item):
 
 
 class CustomCall(Call):
-    """A call of a tool that takes plain text: known only once the JSON around it is whole."""
+    """A call of a tool that takes plain text, which is read out of the JSON around it."""
 
     delta = "response.custom_tool_call_input.delta"
 
+    def __init__(self, index: int, id: str, call_id: str, origin: Origin) -> None:
+        super().__init__(index, id, call_id, origin)
+        self._text = PlainText()
+        self._shown = False
+
     def piece(self, text: str) -> str:
-        return ""
+        read = self._text.feed(text)
+        self._shown = self._shown or bool(read)
+        return read
 
     def closing(self) -> list[Event]:
-        text = plain_input("".join(self.texts))
-        delta: list[Event] = [(self.delta, {"delta": text})] if text else []
-        return [*delta, ("response.custom_tool_call_input.done", {"input": text})]
+        text = self._text.end()
+        late: list[Event] = [(self.delta, {"delta": text})] if text and not self._shown else []
+        return [*late, ("response.custom_tool_call_input.done", {"input": text})]
 
     def shown(self, status: Status) -> dict[str, Any]:
-        text = "" if status == "in_progress" else plain_input("".join(self.texts))
+        text = "" if status == "in_progress" else self._text.end()
         return self._named("custom_tool_call", status) | {"input": text}
 
 

@@ -54,6 +54,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_object",
         "controlplane.protocols.responses_request",
         "controlplane.protocols.responses_stream",
+        "controlplane.protocols.responses_text",
         "controlplane.protocols.responses_tools",
         "controlplane.protocols.transcription",
         "controlplane.routing.policy",
