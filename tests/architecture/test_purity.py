@@ -28,6 +28,8 @@ PURE = frozenset(
         "controlplane.protocols.anthropic",
         "controlplane.protocols.anthropic_answer",
         "controlplane.protocols.anthropic_blocks",
+        "controlplane.protocols.anthropic_decoder",
+        "controlplane.protocols.anthropic_dialect",
         "controlplane.protocols.anthropic_error",
         "controlplane.protocols.anthropic_request",
         "controlplane.protocols.anthropic_stream",
