@@ -1,54 +1,86 @@
 """GET /v1/models in OpenAI's shape, or in Anthropic's for a client that sends ``anthropic-version``. Pure."""
 
 import datetime
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
 from controlplane.routing.resolve import AUTO
 from controlplane.routing.table import Route, RoutingTable
 
+PICKED: Final = "claude-flock-"
+"""Claude Code's picker lists only names that begin with ``claude``: so each model that chats has this second name."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
-def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool) -> bytes:
-    """Every model a key may use, loaded or not, and ``auto`` when it would lead somewhere."""
+
+def from_picker(name: str) -> str:
+    """The name a client means: ``claude-flock-qwen3`` is ``qwen3``, any other name itself."""
+    return name.removeprefix(PICKED)
+
+
+def render_list(
+    table: RoutingTable,
+    allowed: frozenset[str] | None,
+    *,
+    anthropic: bool,
+    aliases: Mapping[str, str] = _NONE,
+) -> bytes:
+    """Every name a key may use: ``auto`` when it would lead somewhere, models whether loaded or not, `aliases` (to the
+    model each stands for), and the names for Claude Code's picker."""
     routes = [r for r in table.routes.values() if allowed is None or r.model_id in allowed]
     routes.sort(key=lambda route: route.model_id)
-    items = [_item(route.model_id, route, anthropic=anthropic) for route in routes]
+    names = [(route.model_id, route) for route in routes]
     default = table.routes.get(table.default_model or "")
     if default is not None and default in routes:
-        items.insert(0, _item(AUTO, default, anthropic=anthropic))
+        names.insert(0, (AUTO, default))
+    seen = {route.model_id: route for route in routes}
+    for alias, model_id in sorted(aliases.items()):
+        if model_id in seen and alias not in table.routes:
+            names.append((alias, seen[model_id]))
+    names += [(PICKED + route.model_id, route) for route in routes if "chat" in route.capabilities]
+    items = [_item(name, route, anthropic=anthropic) for name, route in names]
     if not anthropic:
         return msgspec.json.encode({"object": "list", "data": items})
-    ids = [item["id"] for item in items]
-    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    ends = {"first_id": names[0][0] if names else None, "last_id": names[-1][0] if names else None}
     return msgspec.json.encode({"data": items, "has_more": False, **ends})
 
 
 def render_one(
-    model_id: str, table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool
+    name: str,
+    table: RoutingTable,
+    allowed: frozenset[str] | None,
+    *,
+    anthropic: bool,
+    aliases: Mapping[str, str] = _NONE,
 ) -> bytes | None:
-    """One model; None when there is none of that id that the key may use."""
-    route = table.routes.get((table.default_model or "") if model_id == AUTO else model_id)
+    """One model, by any of its names; None when there is none of that name that the key may use."""
+    model_id = (table.default_model or "") if name == AUTO else from_picker(name)
+    route = table.routes.get(name) or table.routes.get(aliases.get(model_id, model_id))
     if route is None or (allowed is not None and route.model_id not in allowed):
         return None
-    return msgspec.json.encode(_item(model_id, route, anthropic=anthropic))
+    return msgspec.json.encode(_item(name, route, anthropic=anthropic))
 
 
-def _item(model_id: str, route: Route, *, anthropic: bool) -> dict[str, Any]:
+def _item(name: str, route: Route, *, anthropic: bool) -> dict[str, Any]:
     if anthropic:
         created = datetime.datetime.fromtimestamp(route.created_at, datetime.UTC)
         return {
             "type": "model",
-            "id": model_id,
-            "display_name": model_id,
+            "id": name,
+            "display_name": from_picker(name),
             "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lifecycle": "active",
+            "max_input_tokens": route.context_window,
         }
     return {
-        "id": model_id,
+        "id": name,
         "object": "model",
         "created": int(route.created_at),
         "owned_by": "flockpy",
         "context_window": route.context_window,
         "capabilities": route.capabilities,
         "loaded": bool(route.replicas),
+        **({"alias_of": route.model_id} if name != route.model_id else {}),
     }

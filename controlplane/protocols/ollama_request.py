@@ -4,7 +4,7 @@ Ollama streams unless told otherwise. What it sets up when it loads a model (``k
 like) is the cluster's own business here: such fields are dropped and named.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -103,7 +103,8 @@ _GENERATE: Final = msgspec.json.Decoder(_Generate)
 _OPTIONS: Final = msgspec.json.Decoder(_Options)
 _IDLE: Final = msgspec.json.Decoder(_Idle)
 _STRING: Final = msgspec.json.Decoder(str)
-_KNOWN_OPTIONS: Final = frozenset(_Options.__struct_fields__)
+_OPTION_NAMES: Final = frozenset(_Options.__struct_fields__)
+_NOTHING: Final = frozenset({b"null", b"false", b"[]", b"{}", b'""'})
 _ANY_OBJECT: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
 _MOST: Final = 2**31 - 1
 """Tokens of an answer; engines take larger numbers modulo 2**32."""
@@ -158,13 +159,18 @@ def _request(
         stop=(options.stop,) if isinstance(options.stop, str) else options.stop or (),
         format=_format(body.format),
         thinking=_thinking(body.think),
-        dropped=(*(name for name in fields if name not in known), *_unknown(body.options or {}), *dropped),
+        dropped=(
+            *_unknown(fields, known),
+            *_unknown(body.options or {}, _OPTION_NAMES, "options."),
+            *dropped,
+        ),
         **more,
     )
 
 
-def _unknown(options: Mapping[str, msgspec.Raw]) -> Iterable[str]:
-    return (f"options.{name}" for name in options if name not in _KNOWN_OPTIONS)
+def _unknown(said: Fields, known: Container[str], within: str = "") -> Iterable[str]:
+    """The names that are not carried over, but for those that say nothing."""
+    return (within + name for name, raw in said.items() if name not in known and bytes(raw) not in _NOTHING)
 
 
 def _format(asked: str | dict[str, msgspec.Raw] | None) -> JsonFormat | None:

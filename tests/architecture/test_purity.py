@@ -45,6 +45,8 @@ PURE = frozenset(
         "controlplane.protocols.ir",
         "controlplane.protocols.listing",
         "controlplane.protocols.ollama",
+        "controlplane.protocols.ollama_embed",
+        "controlplane.protocols.ollama_listing",
         "controlplane.protocols.ollama_request",
         "controlplane.protocols.openai_chat",
         "controlplane.protocols.sse",

@@ -170,7 +170,7 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
 
 
 def test_unknown_fields_are_named_and_never_refused() -> None:
-    assert chat(logprobs=True, zzz={"a": 1}).dropped == ("logprobs", "zzz")
+    assert chat(logprobs=True, zzz={"a": 1}, context=None, top=[]).dropped == ("logprobs", "zzz")
     assert generate(template="{{ .Prompt }}", context=[1, 2]).dropped == ("template", "context")
     assert chat(tools=[{"type": "function"}, {"type": "web", "function": {"name": ""}}]).dropped == (
         "tools[0]",
