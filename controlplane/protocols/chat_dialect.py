@@ -62,42 +62,71 @@ def render_request(request: Request, *, model: str, stream: bool, thoughts: bool
     return msgspec.json.encode({name: value for name, value in body.items() if value is not None})
 
 
-def _messages(messages: Iterable[Message], thoughts: bool) -> list[_Object]:
-    """Instructions in mid-conversation and images of tool results wait for the next place where a user may speak."""
-    head: list[str] = []
-    turns: list[_Object] = []
-    waiting: list[Part] = []
-    for message in messages:
+class _Turns:
+    """Messages in the order templates and vendors insist on.
+
+    Instructions in mid-conversation and images of tool results wait for the next place where a user may speak. Every
+    call has its result right behind it: one that has none is told so, and a result of no call is said by the user.
+    """
+
+    def __init__(self, thoughts: bool) -> None:
+        self._thoughts = thoughts
+        self._head: list[str] = []
+        self._turns: list[_Object] = []
+        self._waiting: list[Part] = []
+        self._unanswered: dict[str, None] = {}
+
+    def add(self, message: Message) -> None:
         match message:
-            case System() if not turns and not waiting:
-                head.append(message.text)
+            case System() if not self._turns:
+                self._head.append(message.text)
             case System():
-                waiting.append(TextPart(message.text))
+                self._waiting.append(TextPart(message.text))
             case User():
-                turns.append({"role": "user", "content": [*waiting, *message.parts]})
-                waiting.clear()
+                self._answer_all()
+                self._turns.append({"role": "user", "content": [*self._waiting, *message.parts]})
+                self._waiting.clear()
+            case ToolResult() if message.call_id in self._unanswered:
+                del self._unanswered[message.call_id]
+                self._turns.append(_result(message.call_id, _told(message)))
+                self._waiting += _media(message)
             case ToolResult():
-                turns.append({"role": "tool", "tool_call_id": message.call_id, "content": _result(message)})
-                waiting += _media(message)
+                said = f"(the tool result {message.call_id})\n{_joined(message.parts)}"
+                self._waiting += [TextPart(said), *_media(message)]
             case Assistant():
-                _speak(turns, waiting)
-                turns.append(_assistant(message, thoughts))
-    _speak(turns, waiting)
-    for turn in turns:
-        if turn["role"] == "user":
-            turn["content"] = _content(turn["content"])
-    return [{"role": "system", "content": "\n\n".join(head)}, *turns] if head else turns
+                self._speak()
+                self._turns.append(_assistant(message, self._thoughts))
+                self._unanswered = dict.fromkeys(call.id for call in message.calls)
+
+    def end(self) -> list[_Object]:
+        self._speak()
+        if self._head and not any(turn["role"] == "user" for turn in self._turns):  # many templates need one
+            self._turns.insert(0, {"role": "user", "content": [TextPart(self._head.pop())]})
+        for turn in self._turns:
+            if turn["role"] == "user":
+                turn["content"] = _content(turn["content"])
+        head = [{"role": "system", "content": "\n\n".join(self._head)}] if self._head else []
+        return [*head, *self._turns]
+
+    def _speak(self) -> None:
+        """What waits is said in the user's turn just before, or else in one of its own."""
+        self._answer_all()
+        if self._waiting and self._turns and self._turns[-1]["role"] == "user":
+            self._turns[-1]["content"] += self._waiting
+        elif self._waiting:
+            self._turns.append({"role": "user", "content": [*self._waiting]})
+        self._waiting.clear()
+
+    def _answer_all(self) -> None:
+        self._turns += [_result(call_id, "(no result)") for call_id in self._unanswered]
+        self._unanswered.clear()
 
 
-def _speak(turns: list[_Object], waiting: list[Part]) -> None:
-    """What waits is said in the user's turn just before, or else in one of its own."""
-    if not waiting:
-        return
-    if turns and turns[-1]["role"] == "user":
-        turns[-1]["content"] += waiting
-    else:
-        turns.append({"role": "user", "content": [*waiting]})
-    waiting.clear()
+def _messages(messages: Iterable[Message], thoughts: bool) -> list[_Object]:
+    turns = _Turns(thoughts)
+    for message in messages:
+        turns.add(message)
+    return turns.end()
 
 
 def _content(parts: list[Part]) -> str | list[_Object]:
@@ -145,7 +174,11 @@ def _arguments(text: str) -> str:
     return text
 
 
-def _result(message: ToolResult) -> str:
+def _result(call_id: str, text: str) -> _Object:
+    return {"role": "tool", "tool_call_id": call_id, "content": text}
+
+
+def _told(message: ToolResult) -> str:
     text = _joined(message.parts)
     if message.is_error and "error" not in text.casefold():
         text = f"Error: {text}"
@@ -188,6 +221,6 @@ def _format(wanted: JsonFormat | None) -> _Object | None:
 
 def _thinking(wanted: Thinking) -> _Object:
     """Templates that can reason do so unless told otherwise."""
-    if wanted.enabled is False:
+    if wanted.enabled is False or wanted.effort == "none":
         return {"chat_template_kwargs": {"enable_thinking": False}}
     return {"reasoning_effort": _EFFORTS.get(wanted.effort or "")}

@@ -1,5 +1,7 @@
 """Neutral requests as bodies that chat-only engines and their templates take."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.protocols.anthropic import MessagesSurface, read_count_request
 from controlplane.protocols.chat_dialect import render_request
+from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
     Assistant,
     AudioPart,
@@ -25,11 +29,17 @@ from controlplane.protocols.ir import (
     ToolResult,
     User,
 )
+from controlplane.protocols.responses import ResponsesSurface
+from tests.simulators.strict_rules import complaints
 
 SCHEMA = msgspec.Raw(b'{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}')
 HI = User((TextPart("hi"),))
-PICTURE = ImagePart("data:image/png;base64,AA==")
 CALL = Assistant(calls=(ToolCall("c1", "read", "{}"),))
+PICTURE = ImagePart("data:image/png;base64,AA==")
+
+
+def text(words: str) -> tuple[TextPart]:
+    return (TextPart(words),)
 
 
 def body(request: Request, **options: Any) -> dict[str, Any]:
@@ -124,6 +134,28 @@ def test_images_of_tool_results_move_into_the_users_turn_behind_them():
     assert [turn["role"] for turn in messages(HI, calls, *results)] == [turn["role"] for turn in turns]
 
 
+def test_a_call_without_a_result_is_told_so_and_a_result_without_a_call_is_not_lost():
+    two = Assistant("", (), (ToolCall("c1", "f", "{}"), ToolCall("c2", "f", "{}")))
+    turns = messages(
+        HI, two, ToolResult("c2", text("b")), HI, ToolResult("c1", text("late")), Assistant("ok"), CALL
+    )
+    assert [(turn["role"], turn.get("tool_call_id"), turn["content"]) for turn in turns] == [
+        ("user", None, "hi"),
+        ("assistant", None, ""),
+        ("tool", "c2", "b"),
+        ("tool", "c1", "(no result)"),
+        ("user", None, "hi\n(the tool result c1)\nlate"),
+        ("assistant", None, "ok"),
+        ("assistant", None, ""),
+        ("tool", "c1", "(no result)"),
+    ]
+
+
+def test_instructions_alone_are_a_user_s_turn():
+    assert messages(System("a")) == [{"role": "user", "content": "a"}]
+    assert messages(System("a"), System("b"))[1] == {"role": "user", "content": "b"}
+
+
 def test_a_failed_result_says_that_it_failed():
     assert messages(HI, CALL, ToolResult("c1", (TextPart("42"),), True))[-1]["content"] == "Error: 42"
     told = ToolResult("c1", (TextPart("<error>no</error>"),), True)
@@ -197,6 +229,7 @@ def test_the_rest_goes_by_the_names_of_chat_completions():
         (Thinking(), {}),
         (Thinking(enabled=True, budget_tokens=31999), {}),
         (Thinking(enabled=False, effort="high"), {"chat_template_kwargs": {"enable_thinking": False}}),
+        (Thinking(effort="none"), {"chat_template_kwargs": {"enable_thinking": False}}),
         (Thinking(effort="minimal"), {"reasoning_effort": "low"}),
         (Thinking(effort="medium"), {"reasoning_effort": "medium"}),
         (Thinking(enabled=True, effort="max"), {"reasoning_effort": "high"}),
@@ -208,28 +241,59 @@ def test_thinking_is_spoken_of_only_when_the_client_did(thinking: Thinking, said
     assert {k: rendered[k] for k in rendered.keys() & {"chat_template_kwargs", "reasoning_effort"}} == said
 
 
-_PARTS = st.sampled_from([TextPart("t"), PICTURE])
-_MESSAGES = st.one_of(
-    st.just(System("s")),
-    st.builds(User, st.lists(_PARTS, max_size=2).map(tuple)),
-    st.just(Assistant("a")),
-    st.builds(
-        lambda parts: (CALL, ToolResult("c1", tuple(parts))),
-        st.lists(_PARTS, max_size=2),
+_SURFACES: dict[str, Callable[[bytes], Request]] = {
+    "/v1/chat/completions": TranslatedChat().request,
+    "/v1/messages": MessagesSurface().request,
+    "/v1/messages/count_tokens": read_count_request,
+    "/v1/responses": ResponsesSurface().request,
+}
+_RECORDED = sorted((Path(__file__).resolve().parents[3] / "golden" / "clients").glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", _RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_any_real_client_sends_pleases_an_engine_that_forgives_nothing(path: Path):
+    recorded = msgspec.json.decode(path.read_bytes())
+    read = _SURFACES[recorded["path"].partition("?")[0]]
+    request = read(msgspec.json.encode(recorded["body"]))
+    for thoughts in (False, True):
+        rendered = body(request, stream=request.stream, thoughts=thoughts)
+        for turn in rendered["messages"]:
+            turn.pop("reasoning_content", None)
+        assert complaints(rendered) == []
+
+
+_parts = st.lists(st.sampled_from([TextPart("t"), PICTURE]), min_size=1, max_size=2).map(tuple)
+_ids = st.sampled_from(["c1", "c2", "c3"])
+_texts = st.sampled_from(["", "a", "b\nc", "🎉"])
+_calls = st.lists(
+    st.builds(ToolCall, _ids, st.just("f"), st.sampled_from(["", "{}", '{"a":1}', "no"])),
+    max_size=2,
+    unique_by=lambda call: call.id,
+)
+_any_messages = st.lists(
+    st.one_of(
+        st.builds(System, _texts),
+        st.builds(User, _parts),
+        st.builds(lambda words, calls: Assistant(words, (), tuple(calls)), _texts, _calls),
+        st.builds(ToolResult, _ids, _parts, st.booleans()),
     ),
+    max_size=8,
 )
 
 
-@given(st.lists(_MESSAGES, max_size=8))
-def test_whatever_the_order_templates_can_take_it_and_nothing_is_lost(given: list[Any]):
-    flat = [message for item in given for message in (item if isinstance(item, tuple) else (item,))]
-    turns = messages(*flat)
-    assert all(turn["role"] != "system" for turn in turns[1:])
-    for before, turn in zip([None, *turns], turns, strict=False):
-        if turn["role"] == "tool":
-            assert before is not None and before["role"] == "assistant" and isinstance(turn["content"], str)
-    rendered = msgspec.json.encode(turns).decode()
-    images = sum(
-        isinstance(part, ImagePart) for m in flat if isinstance(m, User | ToolResult) for part in m.parts
-    )
-    assert rendered.count('"image_url":{') == images
+@given(_any_messages)
+def test_whatever_the_order_it_pleases_an_engine_that_forgives_nothing(given: list[Any]):
+    turns = messages(*given, HI)
+    assert complaints({"model": "m", "messages": turns}) == []
+    images = [part for m in given if isinstance(m, User | ToolResult) for part in m.parts if part == PICTURE]
+    assert msgspec.json.encode(turns).count(b'"image_url":{') == len(images)
+
+
+@given(_any_messages, st.sampled_from([None, "auto", Named("f")]), st.sampled_from([None, "high", "none"]))
+def test_what_is_rendered_reads_as_what_renders_the_same(given: list[Any], choice: Any, effort: str | None):
+    tools = (Tool("f", "does", msgspec.Raw(b'{"type":"object"}')),)
+    request = Request("m", (*given, HI), tools=tools, tool_choice=choice, thinking=Thinking(effort=effort))
+    rendered = render_request(request, model="m", stream=True, thoughts=True)
+    again = TranslatedChat().request(rendered)
+    assert render_request(again, model="m", stream=again.stream, thoughts=True) == rendered
+    assert again.dropped == ()
