@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from controlplane.protocols.chat_calls import Calls, Fragment
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -18,24 +19,9 @@ from controlplane.protocols.ir import (
     Stop,
     StopReason,
     Text,
-    ToolArgs,
-    ToolStart,
 )
 from controlplane.protocols.openai_chat import UsageObject
 from flockpy.errors import ContextTooLong, EngineDied, FlockError, without_paths
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | dict[str, msgspec.Raw] | None = None
-
-
-class _Fragment(msgspec.Struct):
-    """What one chunk says of one call."""
-
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
@@ -43,7 +29,7 @@ class _Message(msgspec.Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[_Fragment] | None = None
+    tool_calls: list[Fragment] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -93,79 +79,13 @@ _BROKEN: Final = frozenset({"abort", "error", "network_error", "insufficient_sys
 _TOO_LONG: Final = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 
 
-class _Call:
-    """A call as far as it has come. `index` is ours, -1 until its name is known."""
-
-    __slots__ = ("held", "id", "index", "name")
-
-    def __init__(self) -> None:
-        self.id = ""
-        self.name = ""
-        self.index = -1
-        self.held = ""
-
-
-class _Calls:
-    """Puts the fragments of calls together, whatever engines leave out of them or repeat."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self._all: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-
-    def add(self, fragment: _Fragment, deltas: list[Delta], *, alone: bool) -> None:
-        """`alone`: the fragment is a whole call."""
-        function = fragment.function or _Function()
-        call = None if alone else self._find(fragment, function.name)
-        if call is None:
-            call = _Call()
-            self._all.append(call)
-            if fragment.index is not None:
-                self._by_index[fragment.index] = call
-        call.id = call.id or fragment.id or ""
-        call.name = call.name or function.name or ""
-        said = function.arguments
-        text = msgspec.json.encode(said).decode() if isinstance(said, dict) else said or ""
-        if call.index < 0:
-            call.held += text
-            if call.name:
-                self._begin(call, deltas)
-        elif text:
-            deltas.append(ToolArgs(call.index, text))
-
-    def end(self, deltas: list[Delta]) -> None:
-        """What never got a name begins without one, so that its arguments are not lost."""
-        for call in self._all:
-            if call.index < 0 and call.held:
-                self._begin(call, deltas)
-
-    def _begin(self, call: _Call, deltas: list[Delta]) -> None:
-        call.index = self.begun
-        self.begun += 1
-        deltas.append(ToolStart(call.index, call.id, call.name))
-        if call.held:
-            deltas.append(ToolArgs(call.index, call.held))
-            call.held = ""
-
-    def _find(self, fragment: _Fragment, name: str | None) -> _Call | None:
-        """The call that a fragment goes on with; None when it begins one."""
-        if fragment.index is not None:
-            known = self._by_index.get(fragment.index)
-            # Engines that number every call 0 tell them apart by name and id.
-            other = known is not None and name and known.name and fragment.id and fragment.id != known.id
-            return None if other else known
-        if fragment.id and (known := next((call for call in self._all if call.id == fragment.id), None)):
-            return known
-        return self._all[-1] if self._all and not name else None
-
-
 class ChatDecoder:
     """Reads one streamed answer (`ir.Decoder`). Comments and ``error:`` lines mean something here, so it cuts lines
     itself, and does not wait for the blank line after them: some engines end without it."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
-        self._calls = _Calls()
+        self._calls = Calls()
         self._stopped = False
         self._over = False
 

@@ -1,15 +1,20 @@
 """Clients of chat/completions whose upstream speaks something else, or whose streams are mended. Pure."""
 
+from typing import Final
+
 from controlplane.protocols import chat_request
 from controlplane.protocols.chat_encoder import ChatEncoder, render
 from controlplane.protocols.ir import Answer, Meta, Request
 from controlplane.protocols.openai_error import error_body
 from flockpy.errors import FlockError
+from flockpy.placement import Capability
 
 
 class TranslatedChat:
     """The chat surface as `ir.Translated`."""
 
+    name: Final = "chat"
+    capability: Capability = "chat"
     stream_type = b"text/event-stream"
 
     def request(self, body: bytes) -> Request:

@@ -36,6 +36,7 @@ PURE = frozenset(
         "controlplane.protocols.anthropic_turns",
         "controlplane.protocols.assembly",
         "controlplane.protocols.base",
+        "controlplane.protocols.chat_calls",
         "controlplane.protocols.chat_decoder",
         "controlplane.protocols.chat_dialect",
         "controlplane.protocols.chat_encoder",
