@@ -34,6 +34,8 @@ def _lacks(item: pytest.Item) -> list[str]:
     ]
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         lacks.append("root")
+    if item.get_closest_marker("every_client") and not os.environ.get("FLOCK_EVERY_CLIENT"):
+        lacks.append("scripts/test-clients")
     return lacks
 
 

@@ -1,3 +1,5 @@
+# pyright: reportMissingImports=false
+# What is imported here is installed for this program alone.
 """A program that lets a model read a file, with the SDKs of OpenAI and Anthropic; any version of both runs it.
 
     sdk_python.py URL KEY MODEL CHECK…

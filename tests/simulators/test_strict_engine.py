@@ -108,6 +108,15 @@ def test_several_files_are_read_at_once_and_pictures_told_by_their_bytes() -> No
     assert play(seen).text == f"It says {picture_digest('AAAA')}."
 
 
+def test_a_call_that_is_insisted_on_is_made() -> None:
+    asked: Any = {"messages": [{"role": "user", "content": "hello"}], "tools": [SHELL]}
+    named = {"type": "function", "function": {"name": "Bash"}}
+    assert play(asked).calls == ()
+    for choice in (named, "required"):
+        (call,) = play(asked | {"tool_choice": choice}).calls
+        assert json.loads(call.arguments) == {"command": "Hello from the strict engine.", "background": False}
+
+
 @pytest.fixture
 def engine() -> Iterator[StrictEngine]:
     with strict_engine() as engine:

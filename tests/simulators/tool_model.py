@@ -54,6 +54,8 @@ def play(body: Fields) -> Turn:
         if m["role"] == "user"
         for found in TASK.findall(text_of(m))
     ]
+    if forced := _forced(body, with_task=bool(tasks)):
+        return Turn(calls=(forced,))
     if not tasks:
         return Turn(_formed(body, GREETING))
     at, (kind, names) = tasks[-1]
@@ -93,6 +95,16 @@ def _report(kind: str, after: Sequence[Fields]) -> str:
     said = "\n".join(text_of(message) for message in after if message["role"] in ("tool", "user"))
     found = list(pictures(after)) if kind == "look" else list(dict.fromkeys(SECRET.findall(said)))
     return f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {said[:300]}"
+
+
+def _forced(body: Fields, *, with_task: bool) -> Call | None:
+    """The call that the client insists on: of the tool it names; of the first one when it only wants some call."""
+    choice, tools = body.get("tool_choice"), [tool["function"] for tool in body.get("tools", ())]
+    if isinstance(choice, dict):
+        tools = [tool for tool in tools if tool["name"] == choice["function"]["name"]]
+    elif choice != "required" or with_task:
+        return None
+    return Call(tools[0]["name"], json.dumps(_some(tools[0]["parameters"], GREETING)))
 
 
 def _call(kind: str, tools: Sequence[Fields], file: str) -> Call | None:

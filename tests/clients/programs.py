@@ -1,0 +1,49 @@
+"""Programs that let a model read a file through a library; each prints what came of its checks as one JSON object."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.clients.stage import Stage
+from tests.clients.workplace import Workplace
+from tests.simulators.strict_engine import MODEL, Script
+
+HERE = Path(__file__).parent
+ROUTES = {
+    "chat": "/v1/chat/completions",
+    "runner": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "counted": "/v1/messages/count_tokens",
+}
+"""What the first word of a check's name needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a program said of each check, and what the engine refused meanwhile."""
+
+    work: Workplace
+    checks: dict[str, str]
+    refusals: list[str]
+
+    def of(self, check: str) -> str:
+        """The model's last words; the test is skipped where there is no route for it yet."""
+        if check not in self.checks:
+            pytest.skip(f"the route {ROUTES[check.partition('-')[0]]} is not served yet")
+        assert self.refusals == []
+        return self.checks[check]
+
+
+def run_program(stage: Stage, folder: Path, program: str, client: Path, checks: list[str]) -> Said:
+    """Run such a program, with the `client` that `install` has made for it."""
+    stage.engine.play(Script())
+    work = Workplace(folder)
+    served = [check for check in checks if stage.serves(ROUTES[check.partition("-")[0]])]
+    python: list[str | Path] = [client / "bin" / "python", "-P", HERE / program]
+    argv = ["node", HERE / program, client] if program.endswith(".mjs") else python
+    done = work.run([*argv, stage.url, stage.key, MODEL, *served], timeout=180)
+    assert done.code == 0, (done.out, done.err)
+    return Said(work, json.loads(done.out.splitlines()[-1]), list(stage.engine.refusals))
