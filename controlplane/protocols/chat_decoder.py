@@ -33,9 +33,11 @@ class _Message(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    """`message` in whole answers, `delta` in streams. `stop_reason` is vLLM's: the stop sequence or token it met."""
+    """`message` in whole answers, `delta` in streams, `text` where a bare prompt was completed. `stop_reason` is
+    vLLM's: the stop sequence or token it met."""
 
     index: int | None = 0
+    text: str | None = None
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: str | None = None
@@ -165,6 +167,8 @@ class ChatDecoder:
                 deltas.append(Text(text))
             for fragment in message.tool_calls or ():
                 self._calls.add(fragment, deltas, alone=choice.delta is None)
+        if choice.text:
+            deltas.append(Text(choice.text))
         if choice.finish_reason:
             self._stop(choice.finish_reason, choice.stop_reason, deltas)
 

@@ -106,6 +106,8 @@ _STRING: Final = msgspec.json.Decoder(str)
 _OPTION_NAMES: Final = frozenset(_Options.__struct_fields__)
 _NOTHING: Final = frozenset({b"null", b"false", b"[]", b"{}", b'""'})
 _ANY_OBJECT: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
+_TEMPLATED: Final = ("system", "images", "format", "think")
+"""What a bare prompt has no place for."""
 _MOST: Final = 2**31 - 1
 """Tokens of an answer; engines take larger numbers modulo 2**32."""
 _MAGIC: Final = {"/9j/": "jpeg", "R0lGOD": "gif", "UklGR": "webp"}
@@ -125,13 +127,17 @@ def read_generate(body: bytes) -> Request:
     fields, asked = read_fields(body), decode(_GENERATE, body)
     if asked.suffix:
         raise BadRequest("suffix: this model does not support insert", field="suffix")
+    dropped: list[str] = []
+    if asked.raw:
+        dropped += (name for name in _TEMPLATED if name in fields and bytes(fields[name]) not in _NOTHING)
+        asked.system = asked.images = asked.format = asked.think = None
     parts = _parts(asked.prompt, asked.images)
     messages: list[Message] = []
-    if parts and asked.system and not asked.raw:
+    if parts and asked.system:
         messages.append(System(asked.system))
     if parts:
         messages.append(User(parts))
-    return _request(asked, fields, tuple(messages), (), raw=bool(asked.raw))
+    return _request(asked, fields, tuple(messages), tuple(dropped), raw=bool(asked.raw))
 
 
 def idle_reason(body: bytes) -> Literal["load", "unload"]:

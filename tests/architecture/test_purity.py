@@ -43,6 +43,7 @@ PURE = frozenset(
         "controlplane.protocols.chat_messages",
         "controlplane.protocols.chat_request",
         "controlplane.protocols.chat_surface",
+        "controlplane.protocols.completion_dialect",
         "controlplane.protocols.ir",
         "controlplane.protocols.listing",
         "controlplane.protocols.ollama",

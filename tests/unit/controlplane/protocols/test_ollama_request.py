@@ -179,8 +179,9 @@ def test_unknown_fields_are_named_and_never_refused() -> None:
 
 
 def test_a_raw_prompt_is_for_no_template() -> None:
-    request = generate(raw=True, prompt="<|fim|>a", system="be kind")
+    request = generate(raw=True, prompt="<|fim|>a", system="be kind", format="json", think=False, images=[])
     assert (request.raw, request.messages) == (True, (User((TextPart("<|fim|>a"),)),))
+    assert (request.format, request.thinking, request.dropped) == (None, Thinking(), ("system", "format"))
 
 
 def test_filling_a_middle_is_refused_as_ollama_refuses_it() -> None:
