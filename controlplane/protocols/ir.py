@@ -117,11 +117,12 @@ class JsonFormat(msgspec.Struct, frozen=True):
 
 
 class Thinking(msgspec.Struct, frozen=True):
-    """How much reasoning is asked for; all None: as the model pleases."""
+    """How much reasoning is asked for; all None: as the model pleases. `summary`: the client shows summaries of it."""
 
     enabled: bool | None = None
     budget_tokens: int | None = None
     effort: str | None = None
+    summary: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):

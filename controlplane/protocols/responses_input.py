@@ -128,6 +128,7 @@ class Conversation:
         self._texts: list[str] = []
         self._thoughts: list[Thought] = []
         self._calls: list[ToolCall] = []
+        self._references: list[str] = []
         self._readers: dict[str, Callable[[msgspec.Raw, str, str], None]] = {
             "message": self._message,
             "reasoning": self._reasoning,
@@ -142,6 +143,7 @@ class Conversation:
             "apply_patch_call": self._shell_call,
             "apply_patch_call_output": self._shell_output,
             "additional_tools": self._tools,
+            "item_reference": self._reference,
         }
 
     def instruct(self, text: str) -> None:
@@ -156,12 +158,6 @@ class Conversation:
             at = f"input[{i}]"
             head = decode(_HEAD, raw, at)
             kind = head.type or ("message" if head.role is not None else "item_reference")
-            if kind == "item_reference":
-                raise BadRequest(
-                    f"{at}: this server is stateless and keeps no items that could be referred to",
-                    field=at,
-                    hint="send the item itself",
-                )
             if reader := self._readers.get(kind):
                 reader(raw, at, kind)
             else:
@@ -170,11 +166,24 @@ class Conversation:
     def messages(self) -> tuple[Message, ...]:
         """All that was read. Raises BadRequest when that is nothing."""
         self._turn_ends()
-        if all(isinstance(message, System) for message in self._messages) and self.dropped:
-            raise BadRequest(f"input: nothing is left of it without {self.dropped[0]}", field="input")
+        if all(isinstance(message, System) for message in self._messages):
+            if self.dropped:
+                raise BadRequest(f"input: nothing is left of it without {self.dropped[0]}", field="input")
+            if not self._messages:
+                raise BadRequest("input: there is nothing in it to answer", field="input")
         return tuple(self._messages)
 
     def _turn_ends(self) -> None:
+        if self._references and not (self._texts or self._calls):
+            at = self._references[0]
+            raise BadRequest(
+                f"{at}: this server is stateless and keeps no items that could be referred to",
+                field=at,
+                hint="send the item itself, as clients do that are told not to store (store: false)",
+            )
+        # A turn whose call is here is understood without what was said or thought before it.
+        self.dropped += [f"{at}.item_reference" for at in self._references]
+        self._references = []
         if self._texts or self._thoughts or self._calls:
             text = "\n\n".join(self._texts)
             self._messages.append(Assistant(text, tuple(self._thoughts), tuple(self._calls)))
@@ -238,6 +247,9 @@ class Conversation:
             decode(_STRING, said, f"{at}.output") if said.startswith(b'"') else said.decode(errors="replace")
         )
         self._add(ToolResult(_call_id(result.call_id or result.id, at), (TextPart(text),)))
+
+    def _reference(self, raw: msgspec.Raw, at: str, kind: str) -> None:
+        self._references.append(at)
 
     def _tools(self, raw: msgspec.Raw, at: str, kind: str) -> None:
         self._box.add(decode(_TOOLS, raw, at).tools, f"{at}.tools")

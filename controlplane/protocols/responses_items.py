@@ -84,7 +84,7 @@ class Reasoning(Item):
         self.signature = ""
 
     def opening(self) -> list[Event]:
-        return [("response.content_part.added", {"content_index": 0, "part": _thought_part("")})]
+        return [("response.content_part.added", {"content_index": 0, "part": self._part("")})]
 
     def closing(self) -> list[Event]:
         if not self.texts:
@@ -92,7 +92,7 @@ class Reasoning(Item):
         text = "".join(self.texts)
         return [
             ("response.reasoning_text.done", {"content_index": 0, "text": text}),
-            ("response.content_part.done", {"content_index": 0, "part": _thought_part(text)}),
+            ("response.content_part.done", {"content_index": 0, "part": self._part(text)}),
         ]
 
     def shown(self, status: Status) -> dict[str, Any]:
@@ -101,9 +101,40 @@ class Reasoning(Item):
             "type": "reasoning",
             "status": status,
             "summary": [],
-            "content": [_thought_part("".join(self.texts))] if self.texts else [],
+            "content": self._parts(),
             "encrypted_content": self.signature or None,
         }
+
+    def _parts(self) -> list[dict[str, Any]]:
+        return [self._part("".join(self.texts))] if self.texts else []
+
+    def _part(self, text: str) -> dict[str, Any]:
+        return {"type": "reasoning_text", "text": text}
+
+
+class Summary(Reasoning):
+    """Reasoning for a client that shows summaries alone: it is its own summary."""
+
+    delta = "response.reasoning_summary_text.delta"
+    delta_head = b'"summary_index":0,'
+
+    def opening(self) -> list[Event]:
+        return [("response.reasoning_summary_part.added", {"summary_index": 0, "part": self._part("")})]
+
+    def closing(self) -> list[Event]:
+        if not self.texts:
+            return []
+        text = "".join(self.texts)
+        return [
+            ("response.reasoning_summary_text.done", {"summary_index": 0, "text": text}),
+            ("response.reasoning_summary_part.done", {"summary_index": 0, "part": self._part(text)}),
+        ]
+
+    def shown(self, status: Status) -> dict[str, Any]:
+        return super().shown(status) | {"summary": self._parts(), "content": []}
+
+    def _part(self, text: str) -> dict[str, Any]:
+        return {"type": "summary_text", "text": text}
 
 
 class Call(Item):
@@ -168,7 +199,3 @@ class CustomCall(Call):
 
 def _text_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _thought_part(text: str) -> dict[str, Any]:
-    return {"type": "reasoning_text", "text": text}

@@ -30,6 +30,8 @@ class _Text(msgspec.Struct):
 
 class _Reasoning(msgspec.Struct):
     effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
 
 
 class _Body(msgspec.Struct):
@@ -132,11 +134,12 @@ def _format(text: _Text | None) -> JsonFormat | None:
 
 
 def _thinking(reasoning: _Reasoning | None) -> Thinking:
-    if reasoning is None or reasoning.effort is None:
+    if reasoning is None:
         return Thinking()
+    summary = reasoning.summary is not None or reasoning.generate_summary is not None
     if reasoning.effort == "none":
-        return Thinking(enabled=False)
-    return Thinking(effort=reasoning.effort)
+        return Thinking(enabled=False, summary=summary)
+    return Thinking(effort=reasoning.effort, summary=summary)
 
 
 def _dropped(fields: Fields, asked: _Body) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.protocols import ir
 from controlplane.protocols.base import Usage
-from controlplane.protocols.responses_items import Call, CustomCall, Item, Message, Reasoning, Status
+from controlplane.protocols.responses_items import Call, CustomCall, Item, Message, Reasoning, Status, Summary
 from controlplane.protocols.responses_object import begun, failure, guessed, usage
 from controlplane.protocols.responses_tools import Returned
 from flockpy.errors import FlockError
@@ -29,6 +29,7 @@ class ResponsesEncoder:
         self.response = begun(request, meta)
         self._meta = meta
         self._tools = Returned(request)
+        self._thought = Summary if request.thinking.summary else Reasoning
         turns = (message for message in request.messages if isinstance(message, ir.Assistant))
         self._call_ids = {call.id for turn in turns for call in turn.calls}
         self._number = 0
@@ -116,7 +117,7 @@ class ResponsesEncoder:
             return
         last = self._line[-1] if self._line else None
         if not isinstance(last, Reasoning) or last.signature:
-            last = Reasoning(self._items, self._id("rs"))
+            last = self._thought(self._items, self._id("rs"))
             self._begin(last, out)
         if delta.text:
             self._grow(last, delta.text, out)

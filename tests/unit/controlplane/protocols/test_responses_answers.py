@@ -27,6 +27,7 @@ from controlplane.protocols.ir import (
     Stop,
     Text,
     TextPart,
+    Thinking,
     Tool,
     ToolArgs,
     ToolCall,
@@ -48,6 +49,7 @@ TOOLS = (
     Tool("apply_patch", "", SCHEMA, origin=Origin("apply_patch", custom=True)),
 )
 ASKED = Request("qwen", (User((TextPart("hi"),)),), stream=True, tools=TOOLS)
+SHOWN = Request("qwen", ASKED.messages, tools=TOOLS, thinking=Thinking(summary=True))
 DONE = [Stop("stop"), Counted(Usage(10, 5, 3))]
 KINDS = {
     get_args(kind.model_fields["type"].annotation)[0]: kind
@@ -55,6 +57,8 @@ KINDS = {
 }
 _PARSED = ("parsed", "parsed_arguments")
 ITEM_EVENTS = (
+    "reasoning_summary_part",
+    "reasoning_summary_text",
     "content_part",
     "output_text",
     "reasoning_text",
@@ -121,7 +125,7 @@ def content(item: dict[str, Any]) -> str:
         case "custom_tool_call":
             return item["input"]
         case _:
-            return "".join(part["text"] for part in item["content"])
+            return "".join(part["text"] for part in item.get("summary", []) + item["content"])
 
 
 def told(response: dict[str, Any]) -> dict[str, Any]:
@@ -158,17 +162,19 @@ def through_sdk(body: bytes, stream: bool) -> Response:
 
 
 @settings(max_examples=60, deadline=None)
-@given(answers(signed=True, sequences=True, empty_calls=True), st.booleans())
-def test_the_sdk_makes_of_any_stream_what_the_whole_answer_says(deltas: list[Delta], ids: bool):
+@given(answers(signed=True, sequences=True, empty_calls=True), st.booleans(), st.sampled_from((ASKED, SHOWN)))
+def test_the_sdk_makes_of_any_stream_what_the_whole_answer_says(
+    deltas: list[Delta], ids: bool, asked: Request
+):
     deltas = [
         ToolStart(d.index, d.id if ids else "", d.name) if isinstance(d, ToolStart) else d for d in deltas
     ]
-    stream = streamed(deltas)
+    stream = streamed(deltas, asked)
     found = events(stream)
     check_order(found)
     accumulated = through_sdk(stream, stream=True)
     assert plain(accumulated) == found[-1]["response"]
-    assert told(found[-1]["response"]) == told(whole(deltas))
+    assert told(found[-1]["response"]) == told(whole(deltas, asked))
 
 
 @settings(max_examples=30, deadline=None)
@@ -211,6 +217,20 @@ def test_a_plain_answer_is_streamed_in_the_full_sequence_of_events():
         "output_item.done",
         "completed",
     ]
+
+
+def test_reasoning_is_told_as_its_own_summary_to_those_who_ask_for_one():
+    deltas = [Reasoning("so"), Text("a"), *DONE]
+    assert kinds(streamed(deltas, SHOWN))[2:8] == [
+        "output_item.added",
+        "reasoning_summary_part.added",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.done",
+        "reasoning_summary_part.done",
+        "output_item.done",
+    ]
+    assert whole(deltas, SHOWN)["output"][0]["summary"] == [{"type": "summary_text", "text": "so"}]
+    assert whole(deltas)["output"][0]["content"] == [{"type": "reasoning_text", "text": "so"}]
 
 
 def test_a_second_call_streams_as_soon_as_the_first_is_whole():

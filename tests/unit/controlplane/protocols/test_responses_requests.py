@@ -157,6 +157,10 @@ DROPPED: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"type": "compaction", "encrypted_content": "x"}, A]}, "input[0].compaction"),
     ({"input": [user(TEXT, {"type": "input_file", "file_id": "f"})]}, "input[0].content[1].input_file"),
     ({"input": [user(TEXT, {"type": "input_image", "file_id": "f"})]}, "input[0].content[1].input_image"),
+    (
+        {"input": [A, {"type": "item_reference", "id": "rs"}, call("c"), output("c", "1")]},
+        "input[1].item_reference",
+    ),
     ({"input": [A_SYSTEM_PICTURE, A]}, "input[0].content.input_image"),
     ({"tools": [{"type": "web_search"}]}, "tools[0].web_search"),
     ({"tools": [READ, {"type": "tool_search", "execution": "client"}]}, "tools[1].tool_search"),
@@ -190,7 +194,7 @@ def test_what_means_nothing_here_is_accepted_without_a_word():
         client_metadata={"a": "b"},
         metadata=None,
         truncation="disabled",
-        reasoning={"summary": "auto"},
+        reasoning={},
         text={"format": {"type": "text"}},
         previous_response_id=None,
         background=False,
@@ -212,7 +216,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": [5]}, "input[0]"),
     ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
     ({"input": [{"id": "msg_1"}]}, "input[0]"),
+    ({"input": [A, call("c"), output("c", "1"), {"type": "item_reference", "id": "msg_1"}, A]}, "input[3]"),
     ({"input": [{"type": "compaction"}]}, "input"),
+    ({"input": [user()]}, "input"),
+    ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
     ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),
     ({"input": [{"role": "nobody", "content": "a"}]}, "input[0].role"),
     ({"input": [{"type": "message", "content": "a"}]}, "input[0].role"),
@@ -273,7 +280,7 @@ def test_plain_fields_are_carried_over():
     )
     assert (request.stream, request.max_tokens, request.temperature, request.top_p) == (True, 9, 0.5, 0.9)
     assert (request.parallel_tool_calls, request.tool_choice, request.user) == (False, "required", "u")
-    assert request.thinking == Thinking(effort="high")
+    assert request.thinking == Thinking(effort="high", summary=True)
     assert request.format == JsonFormat(msgspec.Raw(b'{"type": "object"}'), "n", True)
     assert read(text={"format": {"type": "json_object"}}).format == JsonFormat()
     assert read(reasoning={"effort": "none"}).thinking == Thinking(enabled=False)
