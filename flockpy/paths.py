@@ -76,6 +76,11 @@ class DataDir:
         return self.run / "join.token"
 
     @property
+    def clients(self) -> Path:
+        """Directory of what was set up on this machine: each client's key, and what was changed in its files."""
+        return self.root / "clients"
+
+    @property
     def identity(self) -> Path:
         """The agent's node id and key, 0600."""
         return self.root / "agent" / "identity.json"

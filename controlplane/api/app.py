@@ -6,6 +6,7 @@ from litestar.di import Provide
 from controlplane.api import (
     auth,
     catalog,
+    clients,
     description,
     edge,
     logs,
@@ -21,7 +22,7 @@ from controlplane.api.routes import options
 from controlplane.api.services import Services
 from controlplane.api.trail import Trail
 
-_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog)
+_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog, clients)
 
 
 def build_api(services: Services) -> Litestar:

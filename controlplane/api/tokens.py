@@ -11,12 +11,14 @@ from litestar.params import FromPath, JSONBody
 from controlplane.api.auth import ApiRequest
 from controlplane.api.paging import Cursor, Limit, page
 from controlplane.api.routes import ADMIN, act, read, remove
-from controlplane.api.services import Needs
+from controlplane.api.services import Needs, Services
 from controlplane.api.shapes import Page, rfc3339
 from controlplane.cluster.join import TTL_S, JoinToken
 from controlplane.tenants.model import Key, Scope
 from flockpy.config import split_listen
 from flockpy.errors import BadRequest, Conflict
+
+KeyName = Annotated[str, msgspec.Meta(pattern=r"^\w[\w .,:@/+'()-]{0,98}$")]
 
 
 class CreateToken(msgspec.Struct, frozen=True):
@@ -26,7 +28,7 @@ class CreateToken(msgspec.Struct, frozen=True):
     may use; left out, all.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^\w[\w .,:@/+'()-]{0,98}$")]
+    name: KeyName
     scope: Scope = "user"
     daily_token_quota: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
     models: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)] | None = None
@@ -58,20 +60,7 @@ class NewToken(Token, frozen=True):
 
 @act(f"{ADMIN}/tokens", "Make a key or a join token", action="token.create", status=201, may=(409,))
 async def create_token(data: JSONBody[CreateToken], request: ApiRequest, services: Needs) -> NewToken:
-    expires_at = data.expires_at.timestamp() if data.expires_at else None
-    if expires_at is not None and expires_at <= services.clock.wall():
-        raise Conflict("expires_at is not in the future.", field="expires_at")
-    if data.scope == "node":
-        new = await _create_join_token(data, expires_at, services)
-    else:
-        key, plaintext = await services.keyring.create(
-            data.name,
-            data.scope,
-            daily_token_quota=data.daily_token_quota,
-            models=None if data.models is None else frozenset(data.models),
-            expires_at=expires_at,
-        )
-        new = NewToken(**msgspec.structs.asdict(_key(key)), key=plaintext)
+    new = await issue(data, services)
     request.user.note(new.id, name=new.name, scope=new.scope, quota=new.daily_token_quota)
     return new
 
@@ -96,17 +85,24 @@ async def revoke_token(token_id: FromPath[str], request: ApiRequest, services: N
 HANDLERS: list[HTTPRouteHandler] = [create_token, list_tokens, revoke_token]
 
 
-async def _create_join_token(data: CreateToken, expires_at: float | None, services: Needs) -> NewToken:
-    for field in ("daily_token_quota", "models"):
-        if getattr(data, field) is not None:
-            raise BadRequest(f"{field} is not for a node.", field=field)
-    ttl = TTL_S if expires_at is None else expires_at - services.clock.wall()
-    token, text = await services.join_tokens.issue(data.name, ttl)
-    url = f"{_base_url(services)}?token={text}"
-    return NewToken(**msgspec.structs.asdict(_join_token(token)), key=text, join_url=url)
+async def issue(data: CreateToken, services: Services) -> NewToken:
+    """Make a key or a join token. Raises Conflict for one that would have expired already."""
+    expires_at = data.expires_at.timestamp() if data.expires_at else None
+    if expires_at is not None and expires_at <= services.clock.wall():
+        raise Conflict("expires_at is not in the future.", field="expires_at")
+    if data.scope == "node":
+        return await _create_join_token(data, expires_at, services)
+    key, plaintext = await services.keyring.create(
+        data.name,
+        data.scope,
+        daily_token_quota=data.daily_token_quota,
+        models=None if data.models is None else frozenset(data.models),
+        expires_at=expires_at,
+    )
+    return NewToken(**msgspec.structs.asdict(_key(key)), key=plaintext)
 
 
-def _base_url(services: Needs) -> str:
+def leader_address(services: Services) -> str:
     """Where other machines find this leader: as configured, else its listening address."""
     if external := services.config.external_url:
         return external.rstrip("/")
@@ -115,6 +111,16 @@ def _base_url(services: Needs) -> str:
     if host in ("0.0.0.0", "::", "") and own:  # noqa: S104
         host = own
     return urlsplit(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}").geturl()
+
+
+async def _create_join_token(data: CreateToken, expires_at: float | None, services: Services) -> NewToken:
+    for field in ("daily_token_quota", "models"):
+        if getattr(data, field) is not None:
+            raise BadRequest(f"{field} is not for a node.", field=field)
+    ttl = TTL_S if expires_at is None else expires_at - services.clock.wall()
+    token, text = await services.join_tokens.issue(data.name, ttl)
+    url = f"{leader_address(services)}?token={text}"
+    return NewToken(**msgspec.structs.asdict(_join_token(token)), key=text, join_url=url)
 
 
 def _key(key: Key) -> Token:

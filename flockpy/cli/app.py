@@ -5,7 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from flockpy.cli import backup, config, doctor, logs, model, node, output, status, token, up, usage
+from flockpy.cli import (
+    backup,
+    config,
+    connect,
+    doctor,
+    invite,
+    logs,
+    model,
+    node,
+    output,
+    status,
+    token,
+    up,
+    usage,
+)
 from flockpy.cli.client import AsJson
 from flockpy.errors import StartError
 from flockpy.version import VERSION
@@ -52,14 +66,14 @@ for name, group in (
     ("audit", usage.audit),
 ):
     app.add_typer(group, name=name)
-for command in (logs.why, logs.logs):
+for command in (connect.connect, connect.disconnect, invite.invite, logs.why, logs.logs):
     app.command()(command)
 app.add_typer(config.app, name="config")
 for command in (backup.backup, backup.restore, version, completion):
     app.command()(command)
 
 _LATER = {
-    app: ("join", "update", "upgrade", "invite", "connect", "disconnect", "shard", "bench", "simulate"),
+    app: ("join", "update", "upgrade", "shard", "bench", "simulate"),
     model.app: ("search", "connect", "adapter"),
     node.app: ("drain", "undrain", "remove"),
 }

@@ -21,6 +21,8 @@ LIBRARY_ROOMS = {
     "xllamacpp": ("flockpy.engines",),
     "httptools": ("flockpy.http", "flockpy.engines.fake"),
     "typer": ("flockpy.cli",),
+    "tomlkit": ("flockpy.clients",),
+    "ruamel": ("flockpy.clients",),
 }
 
 
