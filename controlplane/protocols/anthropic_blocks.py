@@ -90,7 +90,7 @@ class SearchResultBlock(msgspec.Struct):
 
 class ThinkingBlock(msgspec.Struct):
     thinking: str
-    signature: str = ""
+    signature: str | None = None
 
 
 class RedactedBlock(msgspec.Struct):

@@ -18,7 +18,7 @@ from controlplane.protocols.ir import (
     ToolStart,
 )
 from controlplane.protocols.sse import SseReader
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, Overloaded, without_paths
+from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, Overloaded, without_paths
 
 
 class _Usage(msgspec.Struct):
@@ -57,8 +57,12 @@ class _Message(msgspec.Struct):
 
 
 class _Error(msgspec.Struct):
+    """The numbers are llama.cpp's, of a prompt that does not fit."""
+
     type: str = ""
     message: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
 
 
 class _Event(_Message):
@@ -108,7 +112,7 @@ class MessagesDecoder:
         for datum in self._reader.end():
             self._datum(datum, deltas)
         if not (self._over or self._stopped):
-            self._fail(_Error("", "before its answer was complete"), deltas)
+            self._fail(_died("before its answer was complete"), deltas)
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -116,7 +120,7 @@ class MessagesDecoder:
         deltas: list[Delta] = []
         self._datum(body, deltas)
         if not (self._over or self._stopped):
-            self._fail(_Error("", "without an answer"), deltas)
+            self._fail(_died("without an answer"), deltas)
         return deltas
 
     def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
@@ -125,7 +129,7 @@ class MessagesDecoder:
         try:
             event = _EVENT.decode(datum)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(_Error("", f"with what is no part of an answer: {error}"), deltas)
+            self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
             return
         self._event(event, deltas)
 
@@ -152,7 +156,7 @@ class MessagesDecoder:
                 self._count(event.usage, deltas)
                 self._stop(event.stop_reason or "end_turn", event.stop_sequence, deltas)
             case _ if event.type == "error" or event.error:
-                self._fail(event.error or _Error(), deltas)
+                self._fail(_failed(event.error or _Error()), deltas)
             case _:
                 pass
 
@@ -204,9 +208,9 @@ class MessagesDecoder:
             reason = _REASONS.get(said, "stop")
             deltas.append(Stop(reason, (sequence or "") if reason == "stop_sequence" else ""))
 
-    def _fail(self, error: _Error, deltas: list[Delta]) -> None:
+    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
         self._over = True
-        deltas.append(_failure(error))
+        deltas.append(Failure(error))
 
 
 def decode_answer(body: bytes) -> list[Delta]:
@@ -214,15 +218,23 @@ def decode_answer(body: bytes) -> list[Delta]:
     return MessagesDecoder().whole(body)
 
 
-def _failure(error: _Error) -> Failure:
-    message = without_paths(error.message[:2000])
+def _failed(error: _Error) -> FlockError:
+    message = without_paths(error.message[:2000]) or error.type
     match error.type:
         case "overloaded_error" | "rate_limit_error":
-            return Failure(Overloaded(message, retry_after=1))
+            return Overloaded(message, retry_after=1)
         case "invalid_request_error" | "request_too_large" if long := _TOO_LONG.search(message):
             tokens, maximum = int(long[1] or 0), int(long[2] or 0)
-            return Failure(ContextTooLong(message, field="messages", tokens=tokens, maximum=maximum))
+            return ContextTooLong(message, field="messages", tokens=tokens, maximum=maximum)
+        case "exceed_context_size_error":
+            return ContextTooLong(
+                message, field="messages", tokens=error.n_prompt_tokens, maximum=error.n_ctx
+            )
         case "invalid_request_error":
-            return Failure(BadRequest(message))
+            return BadRequest(message)
         case _:
-            return Failure(EngineDied(f"the engine broke off {message}".rstrip(), retry_after=1))
+            return _died(f"and said: {message}" if message else "with an error")
+
+
+def _died(how: str) -> EngineDied:
+    return EngineDied(f"the engine broke off {how}", retry_after=1)

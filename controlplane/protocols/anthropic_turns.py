@@ -93,7 +93,7 @@ def _assistant(content: msgspec.Raw, path: str, dropped: Dropped) -> Assistant:
             case TextBlock(text):
                 texts.append(text)
             case ThinkingBlock(thinking, signature):
-                thoughts.append(Thought(thinking, signature))
+                thoughts.append(Thought(thinking, signature or ""))
             case RedactedBlock(data):
                 thoughts.append(Thought("", data, redacted=True))
             case ToolUseBlock(call_id, name, arguments):

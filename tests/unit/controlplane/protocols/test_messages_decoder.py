@@ -204,7 +204,7 @@ def test_a_stream_that_ends_before_its_end_is_a_failure():
         (
             {"type": "api_error", "message": "at /home/me/model.gguf"},
             EngineDied,
-            "the engine broke off at model.gguf",
+            "the engine broke off and said: at model.gguf",
         ),
     ],
 )

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from controlplane.protocols.anthropic import MessagesSurface
+from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.chat_decoder import ChatDecoder
-from controlplane.protocols.ir import Failure, Meta, Request, fold
+from controlplane.protocols.ir import Decoder, Failure, Meta, Request, fold
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "messages"
 SURFACE = MessagesSurface()
@@ -36,9 +37,13 @@ def read(request: Path) -> bytes:
     return json.dumps(told(SURFACE.request(request.read_bytes())), indent=1).encode() + b"\n"
 
 
+def decoder_for(engine: Path) -> Decoder:
+    return MessagesDecoder() if engine.name.startswith("native-") else ChatDecoder()
+
+
 def streamed(engine: Path) -> bytes:
-    """What a client gets of an engine's stream of chat chunks."""
-    decoder, encoder = ChatDecoder(), SURFACE.encoder(REQUEST, META)
+    """What a client gets of an engine's stream."""
+    decoder, encoder = decoder_for(engine), SURFACE.encoder(REQUEST, META)
     written = encoder.feed(()) + encoder.keep_alive(10)
     for line in engine.read_bytes().splitlines(keepends=True):
         written += encoder.feed(decoder.feed(line))
@@ -47,7 +52,7 @@ def streamed(engine: Path) -> bytes:
 
 def whole(engine: Path) -> bytes:
     """The same, to a client that asked for no stream; of an answer that failed: the error."""
-    decoder = ChatDecoder()
+    decoder = decoder_for(engine)
     deltas = decoder.feed(engine.read_bytes()) + decoder.end()
     failed = [delta.error for delta in deltas if isinstance(delta, Failure)]
     body = SURFACE.error(failed[0]) if failed else SURFACE.render(REQUEST, fold(deltas), META)

@@ -120,6 +120,8 @@ def test_an_assistant_comes_back_with_its_thoughts_texts_and_calls():
         ),
     )
     assert turns(*HI, {"role": "assistant", "content": "ok"})[1:] == (Assistant("ok"),)
+    unsigned = [{"type": "thinking", "thinking": "hm", "signature": None}]
+    assert turns({"role": "assistant", "content": unsigned}) == (Assistant("", (Thought("hm"),)),)
 
 
 def test_what_tools_answered_stands_before_what_the_user_says_to_it():
