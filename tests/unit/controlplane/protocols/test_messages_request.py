@@ -27,7 +27,11 @@ from controlplane.protocols.ir import (
 from flockpy.errors import BadRequest
 from tests.unit.controlplane.protocols.messages_sdk import Reader
 
-RECORDED = Path(__file__).resolve().parents[3] / "golden" / "clients" / "claude-code"
+RECORDED = [
+    path
+    for path in sorted((Path(__file__).resolve().parents[3] / "golden" / "clients").glob("*/*.json"))
+    if json.loads(path.read_bytes())["path"].startswith("/v1/messages")
+]
 HI = [{"role": "user", "content": "hi"}]
 HIM = User((TextPart("hi"),))
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}}
@@ -57,8 +61,8 @@ def refused(**fields: Any) -> tuple[str | None, str]:
     return error.value.field, error.value.message
 
 
-@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.json")), ids=lambda path: path.stem)
-def test_everything_claude_code_was_seen_to_send_is_read(path: Path):
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_everything_that_clients_were_seen_to_send_is_read(path: Path):
     body = json.loads(path.read_bytes())["body"]
     reader = read_count_request if "max_tokens" not in body else MessagesSurface().request
     request = reader(json.dumps(body).encode())
@@ -72,6 +76,10 @@ def test_everything_claude_code_was_seen_to_send_is_read(path: Path):
     results = [message for message in request.messages if isinstance(message, ToolResult)]
     assert len(results) == sum(block["type"] == "tool_result" for block in shown)
     assert set(request.dropped) <= {"context_management", "tools[0].web_search_20250305"}
+
+
+def test_there_are_recorded_requests():
+    assert {path.parent.name for path in RECORDED} >= {"claude-code", "anthropic-python", "anthropic-js"}
 
 
 @pytest.mark.parametrize(
