@@ -34,8 +34,8 @@ RECORDED = sorted(
     for path in (GOLDEN / "clients").glob("*/*.json")
     if json.loads(path.read_bytes())["path"] == "/v1/responses"
 )
-LOST = {"description", "tool_search", "verbosity", "web_search"}
-"""All that is lost of what Codex sends: what a vendor's servers would do, and what its namespaces are for."""
+LOST = {"description", "item_reference", "tool_search", "verbosity", "web_search"}
+"""All that is lost: what a vendor's servers would do or remember, and what Codex's namespaces are for."""
 
 STREAMS: dict[str, list[Delta]] = {
     "turn": [
