@@ -4,10 +4,10 @@ There a turn of the model is a row of items: reasoning, messages, calls. Here it
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
+from controlplane.protocols import responses_shapes as shapes
 from controlplane.protocols.base import decode
 from controlplane.protocols.ir import (
     Assistant,
@@ -24,98 +24,6 @@ from controlplane.protocols.ir import (
 )
 from controlplane.protocols.responses_tools import Toolbox, as_input
 from flockpy.errors import BadRequest
-
-
-class _Head(msgspec.Struct):
-    type: str | None = None
-    role: str | None = None
-    id: str | None = None
-
-
-class _Audio(msgspec.Struct):
-    data: str
-    format: str
-
-
-class _Part(msgspec.Struct):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: str | None = None
-    detail: str | None = None
-    input_audio: _Audio | None = None
-
-
-_Content = str | tuple[_Part, ...] | None
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: _Content = None
-
-
-class _Reasoning(msgspec.Struct):
-    summary: tuple[_Part, ...] | None = None
-    content: tuple[_Part, ...] | None = None
-    encrypted_content: str | None = None
-
-
-class _FunctionCall(msgspec.Struct):
-    call_id: str
-    name: str
-    arguments: str = ""
-    namespace: str | None = None
-
-
-class _CustomCall(msgspec.Struct):
-    call_id: str
-    name: str
-    input: str = ""
-    namespace: str | None = None
-
-
-class _Told(msgspec.Struct):
-    """How older clients wrap an output."""
-
-    content: str = ""
-    success: bool | None = None
-
-
-class _Output(msgspec.Struct):
-    call_id: str
-    output: str | tuple[_Part, ...] | _Told | None = None
-
-
-class _ShellCall(msgspec.Struct):
-    """`id` is what older clients call the call by."""
-
-    call_id: str | None = None
-    id: str | None = None
-    action: msgspec.Raw = msgspec.Raw()
-    operation: msgspec.Raw = msgspec.Raw()
-
-
-class _ShellOutput(msgspec.Struct):
-    call_id: str | None = None
-    id: str | None = None
-    output: msgspec.Raw = msgspec.Raw(b'""')
-
-
-class _Tools(msgspec.Struct):
-    tools: tuple[msgspec.Raw, ...] = ()
-
-
-_HEAD: Final = msgspec.json.Decoder(_Head)
-_MESSAGE: Final = msgspec.json.Decoder(_Message)
-_REASONING: Final = msgspec.json.Decoder(_Reasoning)
-_FUNCTION_CALL: Final = msgspec.json.Decoder(_FunctionCall)
-_CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
-_OUTPUT: Final = msgspec.json.Decoder(_Output)
-_SHELL_CALL: Final = msgspec.json.Decoder(_ShellCall)
-_SHELL_OUTPUT: Final = msgspec.json.Decoder(_ShellOutput)
-_TOOLS: Final = msgspec.json.Decoder(_Tools)
-_STRING: Final = msgspec.json.Decoder(str)
-_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 
 
 class Conversation:
@@ -156,7 +64,7 @@ class Conversation:
             return
         for i, raw in enumerate(items):
             at = f"input[{i}]"
-            head = decode(_HEAD, raw, at)
+            head = decode(shapes.HEAD, raw, at)
             kind = head.type or ("message" if head.role is not None else "item_reference")
             if reader := self._readers.get(kind):
                 reader(raw, at, kind)
@@ -194,7 +102,7 @@ class Conversation:
         self._messages.append(message)
 
     def _message(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        message = decode(_MESSAGE, raw, at)
+        message = decode(shapes.MESSAGE, raw, at)
         parts = self._parts(message.content, f"{at}.content")
         match message.role:
             case "user":
@@ -210,41 +118,43 @@ class Conversation:
                 )
 
     def _reasoning(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        thought = decode(_REASONING, raw, at)
+        thought = decode(shapes.REASONING, raw, at)
         shown = self._parts(thought.content, f"{at}.content") or self._parts(thought.summary, f"{at}.summary")
         text, signature = self._text(shown, "\n\n", at), thought.encrypted_content or ""
         if text or signature:
             self._thoughts.append(Thought(text, signature, redacted=not text))
 
     def _function_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        call = decode(_FUNCTION_CALL, raw, at)
+        call = decode(shapes.FUNCTION_CALL, raw, at)
         name = self._box.called(call.namespace or "", call.name)
         self._calls.append(ToolCall(call.call_id, name, call.arguments))
 
     def _custom_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        call = decode(_CUSTOM_CALL, raw, at)
+        call = decode(shapes.CUSTOM_CALL, raw, at)
         name = self._box.called(call.namespace or "", call.name)
         self._calls.append(ToolCall(call.call_id, name, as_input(call.input)))
 
     def _output(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        result = decode(_OUTPUT, raw, at)
+        result = decode(shapes.OUTPUT, raw, at)
         failed = False
         content = result.output
-        if isinstance(content, _Told):
+        if isinstance(content, shapes.Told):
             failed, content = content.success is False, content.content
         self._add(ToolResult(result.call_id, self._parts(content, f"{at}.output"), failed))
 
     def _shell_call(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        call = decode(_SHELL_CALL, raw, at)
+        call = decode(shapes.SHELL_CALL, raw, at)
         arguments = bytes(call.action) or bytes(call.operation) or b"{}"
         id = _call_id(call.call_id or call.id, at)
         self._calls.append(ToolCall(id, kind.removesuffix("_call"), arguments.decode(errors="replace")))
 
     def _shell_output(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        result = decode(_SHELL_OUTPUT, raw, at)
+        result = decode(shapes.SHELL_OUTPUT, raw, at)
         said = bytes(result.output)
         text = (
-            decode(_STRING, said, f"{at}.output") if said.startswith(b'"') else said.decode(errors="replace")
+            decode(shapes.STRING, said, f"{at}.output")
+            if said.startswith(b'"')
+            else said.decode(errors="replace")
         )
         self._add(ToolResult(_call_id(result.call_id or result.id, at), (TextPart(text),)))
 
@@ -252,9 +162,9 @@ class Conversation:
         self._references.append(at)
 
     def _tools(self, raw: msgspec.Raw, at: str, kind: str) -> None:
-        self._box.add(decode(_TOOLS, raw, at).tools, f"{at}.tools")
+        self._box.add(decode(shapes.TOOLS, raw, at).tools, f"{at}.tools")
 
-    def _parts(self, content: _Content, at: str) -> tuple[Part, ...]:
+    def _parts(self, content: shapes.Content, at: str) -> tuple[Part, ...]:
         if content is None:
             return ()
         if isinstance(content, str):
@@ -262,8 +172,8 @@ class Conversation:
         parts = (self._part(part, f"{at}[{i}]") for i, part in enumerate(content))
         return tuple(part for part in parts if part is not None)
 
-    def _part(self, part: _Part, at: str) -> Part | None:
-        if part.type in _TEXTS:
+    def _part(self, part: shapes.Part, at: str) -> Part | None:
+        if part.type in shapes.TEXTS:
             if part.text is None:
                 raise BadRequest(f"{at}.text: a text is required", field=f"{at}.text")
             return TextPart(part.text)

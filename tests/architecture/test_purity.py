@@ -59,6 +59,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_items",
         "controlplane.protocols.responses_object",
         "controlplane.protocols.responses_request",
+        "controlplane.protocols.responses_shapes",
         "controlplane.protocols.responses_stream",
         "controlplane.protocols.responses_text",
         "controlplane.protocols.responses_tools",
