@@ -21,6 +21,8 @@ AUTO = "auto"
 PLACEHOLDER = "YOUR_FLOCKPY_KEY"
 """Stands in the settings where no key could be had."""
 TIMEOUT_S = 10.0
+_PICKED = "claude-flock-"
+"""Begins the second names of models, which are there for Claude Code's picker."""
 
 
 class _Listed(msgspec.Struct):
@@ -156,7 +158,7 @@ def offered(url: str, key: str, limit: int) -> tuple[Model, ...]:
             vision="vision" in one.capabilities,
         )
         for one in listed
-        if not one.capabilities or "chat" in one.capabilities
+        if (not one.capabilities or "chat" in one.capabilities) and not one.id.startswith(_PICKED)
     )
 
 

@@ -101,11 +101,11 @@ class Program:
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A flockpy command against this program."""
+    def cli(self, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """A flockpy command against this program, in its environment or in another."""
         return subprocess.run(
             [sys.executable, "-m", "flockpy.cli.main", *arguments],
-            env=self.environ,
+            env=environ or self.environ,
             capture_output=True,
             text=True,
             timeout=120,

@@ -17,6 +17,7 @@ MODELS = (
         "data": [
             {"id": "auto", "context_window": 65536, "capabilities": ["chat", "tools"], "loaded": True},
             {"id": "qwen", "context_window": 262144, "capabilities": ["chat", "vision"], "loaded": False},
+            {"id": "claude-flock-qwen", "context_window": 262144, "capabilities": ["chat"], "loaded": False},
             {"id": "embedder", "context_window": 512, "capabilities": ["embedding"], "loaded": True},
         ],
     },
@@ -182,6 +183,7 @@ def test_without_a_client_a_person_picks_one(home: Path):
 def test_json_is_what_programs_read(flockpy: Flockpy, offers: StubLeader):
     shown = flockpy("connect", "opencode", "--token", "k", "--json").document
     assert shown["files"][0]["path"].endswith("opencode.json")
+    assert "claude-flock" not in shown["files"][0]["content"]
     assert shown["env"] == {"OPENCODE_DISABLE_MODELS_FETCH": "1"}
     assert flockpy("disconnect", "opencode", "--json").document["written"] is False
 
