@@ -34,11 +34,13 @@ class Inbound(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts as an engine reports them."""
+    """Token counts as an engine reports them, and how long it says it read and wrote, in ms; 0 when it does not say."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    prompt_ms: float = 0.0
+    completion_ms: float = 0.0
 
 
 class Surface(Protocol):

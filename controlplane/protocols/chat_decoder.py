@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from controlplane.protocols.base import Usage
 from controlplane.protocols.chat_calls import Calls, Fragment
 from controlplane.protocols.ir import (
     Counted,
@@ -56,15 +57,24 @@ class _Error(msgspec.Struct):
     code: str | int | None = None
 
 
+class _Timings(msgspec.Struct):
+    """llama.cpp's own measure of what it did."""
+
+    prompt_ms: float = 0.0
+    predicted_ms: float = 0.0
+
+
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: UsageObject | None = None
+    timings: msgspec.Raw = msgspec.Raw(b"null")
     prompt_progress: _PromptProgress | None = None
     error: _Error | str | None = None
 
 
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 _ERROR: Final = msgspec.json.Decoder(_Error)
+_TIMINGS: Final = msgspec.json.Decoder(_Timings)
 _KEEPALIVE: Final = re.compile(rb":\s*keepalive (\d{1,18})/(\d{1,18})\b")
 _REASONS: Final[dict[str, StopReason]] = {
     "length": "length",
@@ -156,7 +166,7 @@ class ChatDecoder:
             if not (choice.index or self._stopped):
                 self._choice(choice, deltas)
         if chunk.usage is not None and not self._over:
-            deltas.append(Counted(chunk.usage.counts()))
+            deltas.append(Counted(_timed(chunk.usage.counts(), chunk.timings)))
 
     def _choice(self, choice: _Choice, deltas: list[Delta]) -> None:
         message = choice.delta or choice.message
@@ -191,6 +201,16 @@ class ChatDecoder:
     def _fail(self, failure: Failure, deltas: list[Delta]) -> None:
         self._over = True
         deltas.append(failure)
+
+
+def _timed(usage: Usage, timings: msgspec.Raw) -> Usage:
+    """What is no such object is another engine's, and means nothing."""
+    try:
+        took = _TIMINGS.decode(timings)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return usage
+    times = {"prompt_ms": max(took.prompt_ms, 0.0), "completion_ms": max(took.predicted_ms, 0.0)}
+    return msgspec.structs.replace(usage, **times)
 
 
 def decode_answer(body: bytes) -> list[Delta]:

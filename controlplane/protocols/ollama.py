@@ -1,8 +1,8 @@
 """Ollama's API as a surface: what /api/chat and /api/generate answer, a JSON object a line. Pure.
 
-Every line carries the time the answer began, with whole seconds. Counts are the engine's; without its usage the prompt
-is an estimate and the answer 0. Durations are 0: the neutral form knows none. A tool call is sent whole, in one line,
-once its arguments are complete.
+Every line carries the time the answer began, in whole seconds. Counts and durations are the engine's: without its usage
+the prompt is an estimate and the answer 0, durations it does not tell are 0, and the total is the sum of those it does;
+time to load is none of a request's here. A tool call is sent whole, in one line, once its arguments are complete.
 """
 
 import datetime
@@ -209,16 +209,21 @@ def _object(arguments: str) -> dict[str, Any]:
 
 def _ending(stop: Stop | None, usage: Usage | None, meta: Meta) -> dict[str, Any]:
     reason = stop.reason if stop is not None else "stop"
+    known = usage or Usage(meta.prompt_tokens, 0)
     return {
         "done": True,
         "done_reason": _REASONS.get(reason, reason),
-        "total_duration": 0,
+        "total_duration": _ns(known.prompt_ms) + _ns(known.completion_ms),
         "load_duration": 0,
-        "prompt_eval_count": usage.prompt_tokens if usage else meta.prompt_tokens,
-        "prompt_eval_duration": 0,
-        "eval_count": usage.completion_tokens if usage else 0,
-        "eval_duration": 0,
+        "prompt_eval_count": known.prompt_tokens,
+        "prompt_eval_duration": _ns(known.prompt_ms),
+        "eval_count": known.completion_tokens,
+        "eval_duration": _ns(known.completion_ms),
     }
+
+
+def _ns(ms: float) -> int:
+    return round(ms * 1_000_000)
 
 
 def _told(error: FlockError) -> bytes:

@@ -281,3 +281,22 @@ def test_a_whole_answer_has_the_same_deltas():
 )
 def test_what_is_no_answer_is_a_failure(body: bytes):
     assert failed(decode_answer(body), "the engine broke off")
+
+
+@pytest.mark.parametrize(
+    ("timings", "times"),
+    [
+        ('{"prompt_ms":0.5,"predicted_ms":2,"predicted_n":3}', (0.5, 2.0)),
+        ('{"prompt_ms":-1}', (0.0, 0.0)),
+        ("{}", (0.0, 0.0)),
+        ("null", (0.0, 0.0)),
+        ('"fast"', (0.0, 0.0)),
+        ("[1]", (0.0, 0.0)),
+    ],
+)
+def test_how_long_llamacpp_took_is_read_and_nothing_else_takes_offence(
+    timings: str, times: tuple[float, float]
+) -> None:
+    usage = '"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}'
+    deltas = ChatDecoder().feed(f'data: {{{usage},"timings":{timings}}}\n\n'.encode())
+    assert deltas == [Counted(Usage(3, 2, prompt_ms=times[0], completion_ms=times[1]))]

@@ -148,6 +148,17 @@ def test_a_stream_without_end_mark_and_usage_still_ends() -> None:
     assert (last["prompt_eval_count"], last["eval_count"], last["total_duration"]) == (7, 0, 0)
 
 
+def test_durations_are_the_engines_own_in_nanoseconds() -> None:
+    counted = Counted(Usage(12, 13, prompt_ms=0.828, completion_ms=1.731))
+    last = client(streamed(CHAT, [Text("a"), Stop("stop"), counted])).chat("tiny", [], stream=True)
+    *_, end = last
+    assert (end.prompt_eval_duration, end.eval_duration, end.total_duration) == (
+        828_000,
+        1_731_000,
+        2_559_000,
+    )
+
+
 def test_the_usage_that_counts_is_the_last_one() -> None:
     deltas = [Progress(3, 9), Counted(Usage(9, 1)), Text("a"), Counted(Usage(9, 2)), Stop("length")]
     last = lines_of(streamed(GENERATE, deltas))[-1]
