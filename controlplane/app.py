@@ -5,11 +5,6 @@ If a loop dies the process dies loudly; the parent starts it again, and engines 
 
 import asyncio
 from contextlib import suppress
-from typing import cast
-
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from controlplane.api.app import build_api
 from controlplane.api.services import Services
@@ -19,11 +14,12 @@ from controlplane.cluster.operations import Operations
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
 from controlplane.gateway.access import Authenticator
-from controlplane.gateway.asgi import App, DataPlane
 from controlplane.gateway.call import Calls
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
+from controlplane.gateway.listener import Listener
 from controlplane.gateway.pipeline import Pipeline
+from controlplane.gateway.plane import DataPlane
 from controlplane.gauges import set_gauges
 from controlplane.live import LiveCalls
 from controlplane.routing.slots import Slots
@@ -38,7 +34,7 @@ from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.meter import Meter
 from controlplane.tenants.usage import Usage
 from flockpy.clock import Clock
-from flockpy.config import Config, split_listen
+from flockpy.config import split_listen
 from flockpy.http import Client
 from flockpy.ids import Entropy
 from flockpy.paths import DataDir
@@ -46,9 +42,6 @@ from flockpy.security import write_private
 from flockpy.settings import Settings
 from flockpy.telemetry.metrics import Metrics
 
-BACKPRESSURE = 8192
-"""Connections granian serves at once; below 4096 a burst of streams waits seconds for its first byte."""
-HEADER_READ_MS = 10_000
 SILENCE_S = 1.0
 """How often a silent engine's client is looked after; what it is sent then is the reply's business."""
 CANCEL_S = 2.0
@@ -115,20 +108,18 @@ async def serve(
             metrics=metrics,
             clock=clock,
             entropy=entropy,
-            admin=cast(App, build_api(services)),
         )
+        listener = Listener(build_api(services), plane, config.limits, clock)
         scheduler = Scheduler(cluster, config, lambda: slots.idle(asyncio.get_running_loop().time()))
-        server = listener(config, plane)
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(ledger.run()), group.create_task(scheduler.run())]
             loops.append(group.create_task(ensure_demo_model(cluster, meta)))
-            serving = group.create_task(server.serve())
+            await listener.open(*split_listen(config.listen))
             await stop.wait()
             plane.draining = True
             cluster.close()
             await ended(calls, config.limits.shutdown_seconds)
-            server.stop()
-            await serving
+            await listener.close()
             for loop in loops:
                 loop.cancel()
     finally:
@@ -149,22 +140,6 @@ class CurrentTable:
 
     def __call__(self) -> RoutingTable:
         return self._table
-
-
-def listener(config: Config, plane: DataPlane) -> Server:
-    """The HTTP server, inside of this process and its event loop."""
-    host, port = split_listen(config.listen)
-    return Server(
-        plane,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        backlog=4096,
-        backpressure=BACKPRESSURE,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
-        log_enabled=False,
-    )
 
 
 async def ensure_admin_key(keyring: Keyring, data: DataDir) -> None:

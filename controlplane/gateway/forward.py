@@ -90,10 +90,10 @@ class Forwarder:
                 await self._relay(job, exchange, quirks, live=live)
             elif live:
                 answer, usage = await self._collect(job, exchange, engine)
-                await self._whole(job, answer, quirks, usage)
+                self._whole(job, answer, quirks, usage)
             else:
                 answer = await exchange.body(MAX_ANSWER)
-                await self._whole(job, answer, quirks, call.surface.usage(answer))
+                self._whole(job, answer, quirks, call.surface.usage(answer))
         finally:
             call.on_cancel = None
             exchange.abort()
@@ -128,13 +128,13 @@ class Forwarder:
         except msgspec.DecodeError as error:
             raise EngineDied(f"the engine {engine} answered nonsense: {error}", retry_after=1) from None
 
-    async def _whole(self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None) -> None:
+    def _whole(self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None) -> None:
         call = job.call
         call.first_byte = self._clock.monotonic()
         if replace := upstream.id_fix(call.surface.name, quirks):
             answer = answer.replace(*replace, 1)
         job.settle("ok", 200, usage, answer)
-        await job.reply.whole(200, b"application/json", answer)
+        job.reply.whole(200, b"application/json", answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
@@ -160,6 +160,4 @@ class Forwarder:
         await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
         if not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
-        if rest := tap.rest():
-            reply.push(rest, monotonic())
-        await reply.end_stream()
+        reply.end_stream(tap.rest())

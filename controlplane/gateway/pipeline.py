@@ -55,11 +55,11 @@ class Pipeline:
             left = call.cancelled_by == "client"
             job.settle("cancelled", 200 if reply.started else LEFT if left else given_up.status)
             if not left:
-                await reply.error(given_up)
+                reply.error(given_up)
         except FlockError as error:
             outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
             job.settle(outcome, 200 if reply.started else error.status)
-            await reply.error(error)
+            reply.error(error)
         finally:
             job.settle("failed", 500)
             self._calls.finish(call)

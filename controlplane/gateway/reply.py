@@ -2,57 +2,45 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Final
 
-from controlplane.gateway.call import Call
+from controlplane.gateway.asked import Asked
 from flockpy.errors import FlockError, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 GRACE_S: Final = 2.0
 """A stream's headers wait this long for the engine's verdict, so that its refusals keep their status."""
 KEEP_ALIVE_S: Final = 10.0
 
-_JSON: Final = (b"content-type", b"application/json")
-_STREAM: Final = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+_STREAM: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 _FINAL: Final = (Unauthenticated, QuotaSpent, NotFound)
 """Errors that asking again does not cure; clients are told to stop."""
 
 
 class Reply:
-    """Wraps ASGI's `send` for one call. `started`: the status line is out, so errors must go in-band."""
+    """What a call says to its client. `started`: the status line is out, so errors must go in-band."""
 
-    def __init__(self, send: Send, call: Call) -> None:
-        self._send = send
-        self._call = call
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._call = asked.call
         self.started = False
-        self._last = call.started
+        self._last = asked.call.started
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
-        """Send a part of a stream, the headers before the first; answers what to wait for before the next.
-
-        Granian takes a message when `send` is called and answers a future only to a client that reads too slowly, so a
-        stream needs no task switch for each of its parts.
-        """
-        if not self.started:
-            self.started = True
-            head = {"type": "http.response.start", "status": 200, "headers": [*_STREAM, *self._headers()]}
-            self._send(head)
+        """Send a part of a stream, the headers before the first; answers what to wait for before the next."""
         self._last = now
-        sent = self._send({"type": "http.response.body", "body": data, "more_body": True})
-        return cast("asyncio.Future[None]", sent) if hasattr(sent, "add_done_callback") else None
-
-    async def end_stream(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def whole(self, status: int, content_type: bytes, body: bytes) -> None:
-        """Send a complete answer."""
-        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *self._headers()]
+        if self.started:
+            return self._asked.write(data)
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        return self._asked.begin(_STREAM + self._headers(), data)
+
+    def end_stream(self, rest: bytes = b"") -> None:
+        self._asked.end(rest)
+
+    def whole(self, status: int, content_type: bytes, body: bytes) -> None:
+        """Send a complete answer."""
+        self.started = True
+        self._asked.answer(status, b"content-type: %b\r\n%b" % (content_type, self._headers()), body)
 
     def tick(self, now: float) -> None:
         """Called while there is nothing to say: keeps a stream's client from giving up."""
@@ -60,32 +48,42 @@ class Reply:
         if call.stream and now - self._last >= (KEEP_ALIVE_S if self.started else GRACE_S):
             self.push(call.surface.keep_alive(call.request_id, call.model, int(call.time)), now)
 
-    async def error(self, error: FlockError) -> None:
+    def error(self, error: FlockError) -> None:
         """Tell the client what went wrong: with a status, or as the last event of a stream that has begun."""
         surface = self._call.surface
         if self.started:
-            data = surface.stream_error(error)
-            await self._send({"type": "http.response.body", "body": data, "more_body": False})
+            self._asked.end(surface.stream_error(error))
             return
-        body = surface.error(error)
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._headers(), *_error_headers(error)]
         self.started = True
-        await self._send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        headers = b"content-type: application/json\r\n" + self._headers() + _error_headers(error)
+        self._asked.answer(error.status, headers, surface.error(error))
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _headers(self) -> bytes:
         call = self._call
-        headers = [(b"x-request-id", call.request_id.encode())]
-        if call.model:
-            headers.append((b"x-flock-model", _safe(call.model)))
-            headers.append((b"x-flock-queue-ms", b"%d" % (call.queue_s * 1000)))
+        if not call.model:
+            return b"x-request-id: %b\r\n" % call.request_id.encode()
+        where = b""
         if call.attempts:
-            headers.append((b"x-flock-node", _safe(call.node_name)))
-            headers.append((b"x-flock-route", call.attempts[-1].decision.reason.encode()))
-        return headers
+            where = _where(call.node_name, call.attempts[-1].decision.reason)
+        return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b" % (
+            call.request_id.encode(),
+            call.queue_s * 1000,
+            _which(call.model),
+            where,
+        )
 
 
-def _error_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
+@lru_cache(maxsize=4096)
+def _which(model: str) -> bytes:
+    return b"x-flock-model: %b\r\n" % _safe(model)
+
+
+@lru_cache(maxsize=4096)
+def _where(node: str, reason: str) -> bytes:
+    return b"x-flock-node: %b\r\nx-flock-route: %b\r\n" % (_safe(node), reason.encode())
+
+
+def _error_headers(error: FlockError) -> bytes:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, QuotaSpent):
         headers.append((b"retry-after", b"%d" % math.ceil(error.reset_in_s)))
@@ -99,10 +97,9 @@ def _error_headers(error: FlockError) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-should-retry", b"false"))
     elif error.retryable:
         headers.append((b"x-should-retry", b"true"))
-    return headers
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-@lru_cache(maxsize=4096)
 def _safe(text: str) -> bytes:
     """Header bytes of a name an admin or a host chose: anything but visible ASCII becomes "?"."""
     return "".join(c if " " < c <= "~" else "?" for c in text).encode()

@@ -13,6 +13,7 @@ from controlplane.routing.policy import NotLoaded, RouteDecision, Saturated, cho
 from controlplane.routing.table import Replica, RoutingTable
 from flockpy.errors import Overloaded
 
+_NOTHING: Mapping[str, str] = {}
 SUSPECT_S = 1.0
 """How long a placement is avoided after it refused a connection, unless its agent reports it anew before."""
 
@@ -64,6 +65,7 @@ class Slots:
         self._queues: dict[str, deque[Waiter]] = {}
         self._last_used: dict[str, float] = {}
         self._suspects: dict[str, _Suspicion] = {}
+        self._loop = asyncio.get_running_loop()
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -100,7 +102,7 @@ class Slots:
             )
         waiter = Waiter(model_id)
         queue.append(waiter)
-        self._last_used[model_id] = asyncio.get_running_loop().time()
+        self._last_used[model_id] = self._loop.time()
         return waiter
 
     def abandon(self, waiter: Waiter) -> None:
@@ -119,7 +121,7 @@ class Slots:
             return
         if known := self._suspects.get(placement_id):
             known.end.cancel()
-        end = asyncio.get_running_loop().call_later(SUSPECT_S, self._trust, placement_id)
+        end = self._loop.call_later(SUSPECT_S, self._trust, placement_id)
         self._suspects[placement_id] = _Suspicion(replica, reason, end)
 
     def table_changed(self) -> None:
@@ -144,7 +146,7 @@ class Slots:
             counts[key] -= 1
             if not counts[key]:
                 del counts[key]
-        self._last_used[model] = asyncio.get_running_loop().time()
+        self._last_used[model] = self._loop.time()
         if self._queues.get(model):
             self._serve(model)
 
@@ -168,12 +170,13 @@ class Slots:
         route = self._table().routes.get(model_id)
         if route is None:
             return NotLoaded(())
-        avoid = {placement: suspicion.reason for placement, suspicion in self._suspects.items()}
+        suspects = self._suspects
+        avoid = {placement: s.reason for placement, s in suspects.items()} if suspects else _NOTHING
         choice = choose(route, self._in_flight, avoid)
         if not isinstance(choice, RouteDecision):
             return choice
         placement = choice.replica.placement_id
         self._in_flight[placement] = self._in_flight.get(placement, 0) + 1
         self._models[model_id] = self._models.get(model_id, 0) + 1
-        self._last_used[model_id] = asyncio.get_running_loop().time()
+        self._last_used[model_id] = self._loop.time()
         return Claim(self, choice)

@@ -21,9 +21,11 @@ def presented_keys(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
             authorization = _same(authorization, value, "Authorization")
         elif name == b"x-api-key":
             api_key = _same(api_key, value, "x-api-key")
-    scheme, _, bearer = authorization.decode("latin-1").partition(" ")
-    keys = (bearer.strip() if scheme.lower() == "bearer" else "", api_key.decode("latin-1").strip())
-    return tuple(key for key in keys if key)
+    bearer = authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b""
+    api_key = api_key.strip()
+    if bearer and not api_key:
+        return (bearer.decode("latin-1"),)
+    return tuple(key.decode("latin-1") for key in (bearer, api_key) if key)
 
 
 def is_local(address: str, host: str, origin: str | None) -> bool:

@@ -32,12 +32,14 @@ class Keyring:
 
         Raises Unauthenticated when there is none: not one given, unknown, revoked or expired.
         """
-        known = [self._by_hash.get(hash_key(plaintext)) for plaintext in presented]
         now = self._clock.wall()
-        for key in known:
+        dead: Key | None = None
+        for plaintext in presented:
+            key = self._by_hash.get(hash_key(plaintext))
             if key is not None and _live(key, now):
                 return key
-        key = next((key for key in known if key is not None), None)
+            dead = dead or key
+        key = dead
         if key is not None and key.revoked_at is None:
             raise Unauthenticated(
                 f"The API key {key.prefix}… ({key.name}) has expired",

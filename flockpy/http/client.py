@@ -102,6 +102,8 @@ class Exchange:
         """The rest of the body, at most `limit` bytes. Raises ExchangeBroken, also when there is more."""
         parts: list[bytes] = []
         size = 0
+        if self._ended and len(self._chunks) == 1 and len(self._chunks[0]) <= limit:
+            return self._chunks.pop()
         while True:
             data = await self.read()
             if isinstance(data, Silent):

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 
 class HttpError(Exception):
     """Base of what can go wrong with an exchange; the message is fit for a log, not for a client."""
@@ -56,8 +58,7 @@ def _trusted() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, gc=False):
     """Status and headers of an answer; names as the peer wrote them, in lower case."""
 
     status: int

@@ -145,9 +145,7 @@ def test_pipelined_requests_are_answered_in_order(program: Program) -> None:
     assert b'"flock-demo"' in answer.rest
 
 
-@pytest.mark.parametrize(
-    "method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"BREW"]
-)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"])
 @pytest.mark.parametrize("path", [CHAT, b"/v1/completions", b"/v1/embeddings"])
 def test_only_post_infers(program: Program, method: bytes, path: bytes) -> None:
     last = b"authorization: Bearer %s\r\nconnection: close\r\n" % program.key.encode()
@@ -155,6 +153,11 @@ def test_only_post_infers(program: Program, method: bytes, path: bytes) -> None:
     answer = converse(program, sent, to_the_end=True)
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
     assert method == b"HEAD" or answer.error["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(("method", "path"), [(b"BREW", CHAT), (b"POST", b"http://[")])
+def test_what_no_http_request_says_is_refused(program: Program, method: bytes, path: bytes) -> None:
+    assert converse(program, request(program, method=method, path=path)).status == 400
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 
 from controlplane.api.app import build_api
 from controlplane.api.live import LiveRequest
@@ -18,6 +16,8 @@ from controlplane.api.services import Services
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
+from controlplane.gateway.asked import Asked
+from controlplane.gateway.listener import Listener
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -29,6 +29,7 @@ from controlplane.tenants.model import AuditEntry
 from controlplane.tenants.usage import Usage
 from flockpy.clock import SystemClock
 from flockpy.config import Config
+from flockpy.errors import FlockError
 from flockpy.paths import DataDir
 from flockpy.settings import Settings
 from flockpy.wire import PROTOCOL, Register
@@ -153,26 +154,26 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
 @pytest.fixture
 async def url(world: World, unused_tcp_port: int) -> AsyncIterator[str]:
     """The same surface over a real connection."""
-    server = Server(
-        build_api(world.services),
-        address="127.0.0.1",
-        port=unused_tcp_port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        log_enabled=False,
-    )
-    serving = asyncio.create_task(server.serve())
-    base = f"http://127.0.0.1:{unused_tcp_port}"
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
-        while True:
-            try:
-                await client.get(f"{base}/healthz")
-                break
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
-    yield base
-    server.stop()
-    await serving
+    listener = Listener(build_api(world.services), NoPlane(), Config().limits, SystemClock())
+    await listener.open("127.0.0.1", unused_tcp_port)
+    yield f"http://127.0.0.1:{unused_tcp_port}"
+    await listener.close()
+
+
+class NoPlane:
+    """The admin surface alone."""
+
+    def serves(self, path: bytes) -> bool:
+        return False
+
+    def accept(self, asked: Asked) -> None:
+        raise AssertionError(asked.path)
+
+    def start(self, asked: Asked) -> None:
+        raise AssertionError(asked.path)
+
+    def refuse(self, asked: Asked, error: FlockError) -> None:
+        raise AssertionError(asked.path)
 
 
 def a_client(services: Services, address: str = "127.0.0.1", base: str = "http://localhost:8080"):

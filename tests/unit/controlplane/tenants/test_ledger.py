@@ -16,6 +16,7 @@ from controlplane.store import schema
 from controlplane.store import usage as store
 from controlplane.store.db import Database, DatabaseTrouble, open_database
 from controlplane.store.usage import load_drained
+from controlplane.tenants import journal as journal_module
 from controlplane.tenants import ledger as ledger_module
 from controlplane.tenants.accounts import Drained
 from controlplane.tenants.ledger import Ledger, Recovery
@@ -151,6 +152,8 @@ async def test_a_request_in_flight_over_many_segments_is_not_forgotten(database:
 async def test_a_second_crash_in_the_middle_of_a_recovery_changes_nothing(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(journal_module, "READ_BYTES", 4096)
+    monkeypatch.setattr(ledger_module, "BATCH", 10)
     first = make(database, tmp_path)
     first.open(opened("cut off"))
     for number in range(100):

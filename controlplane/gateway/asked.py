@@ -1,0 +1,112 @@
+"""One inference request on a client's connection: its head and body as they come, its answer as it goes."""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from controlplane.gateway.call import Call
+from flockpy.errors import FlockError
+
+if TYPE_CHECKING:
+    from controlplane.gateway.connection import Connection
+
+Headers = list[tuple[bytes, bytes]]
+
+_STATUS: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+
+
+class Asked:
+    """`headers` have their names in lower case. `size` counts the body's bytes, of which `parts` are here so far.
+
+    It stands among uvicorn's request cycles on its connection, which reads `response_complete`, `disconnected` and
+    `keep_alive` of them.
+    """
+
+    call: Call
+    task: "asyncio.Task[None] | None" = None
+    refusal: FlockError | None = None
+    """Why it is not served; its body is not read any further."""
+    complete = False
+    """The body is whole."""
+    turn = False
+    """The requests before it have been answered."""
+    response_complete = False
+    disconnected = False
+    _chunked = False
+
+    def __init__(
+        self,
+        connection: "Connection",
+        method: bytes,
+        path: bytes,
+        headers: Headers,
+        *,
+        http_1_0: bool,
+        keep_alive: bool,
+    ) -> None:
+        self.connection = connection
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self._named = dict(headers)
+        self.keep_alive = keep_alive
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.since = connection.loop.time()
+        self._http_1_0 = http_1_0
+
+    def header(self, name: bytes) -> bytes:
+        """The last value of a header, b"" without one. `name` in lower case."""
+        return self._named.get(name, b"")
+
+    def left(self) -> None:
+        """The client has gone."""
+        self.disconnected = True
+        if self.task is not None:
+            self.call.cancel("client")
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole answer. `headers`: lines for the head, but for those about connection and length."""
+        if self.disconnected:
+            return
+        head = self._head(status, b"content-length: %d\r\n" % len(body), headers)
+        self.connection.transport.write(head if self.method == b"HEAD" else head + body)
+        self._end()
+
+    def begin(self, headers: bytes, data: bytes) -> "asyncio.Future[None] | None":
+        """The head of a streamed answer and its first piece; answers what `write` does."""
+        if self.disconnected:
+            return None
+        self._chunked = not self._http_1_0
+        self.keep_alive = (
+            self.keep_alive and self._chunked
+        )  # without chunks only the connection's end tells the end
+        head = self._head(200, b"transfer-encoding: chunked\r\n" if self._chunked else b"", headers)
+        self.connection.transport.write(head)
+        return self.write(data)
+
+    def write(self, data: bytes) -> "asyncio.Future[None] | None":
+        """A further piece (not empty); answers what to wait for before the next, None when nothing."""
+        if self.disconnected:
+            return None
+        self.connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return self.connection.hold
+
+    def end(self, data: bytes = b"") -> None:
+        """The end of a streamed answer, after a last piece."""
+        if self.disconnected:
+            return
+        if data:
+            self.write(data)
+        if self._chunked:
+            self.connection.transport.write(b"0\r\n\r\n")
+        self._end()
+
+    def _head(self, status: int, length: bytes, headers: bytes) -> bytes:
+        self.keep_alive = self.keep_alive and self.complete  # what is left of the body is not waited for
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        return b"".join((_STATUS[status], self.connection.door.date, length, close, headers, b"\r\n"))
+
+    def _end(self) -> None:
+        self.response_complete = True
+        self.connection.answered(self)

@@ -1,0 +1,141 @@
+"""The data plane: inference requests and the list of models, from their connection to the pipeline and back."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from controlplane.gateway.asked import Asked
+from controlplane.gateway.call import Call
+from controlplane.gateway.connection import too_large
+from controlplane.gateway.pipeline import Pipeline
+from controlplane.gateway.reply import Reply
+from controlplane.protocols.base import Surface
+from controlplane.protocols.listing import render_list, render_one
+from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface, EmbeddingSurface
+from controlplane.routing.table import RoutingTable
+from controlplane.tenants.model import Key
+from flockpy.clock import Clock
+from flockpy.config import Limits
+from flockpy.errors import FlockError, Forbidden, MethodNotAllowed, Overloaded, UnknownModel
+from flockpy.ids import Entropy, RequestIds
+from flockpy.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+Authenticate = Callable[[Sequence[tuple[bytes, bytes]], str], Key | None]
+"""The key of a request's headers and client address; None where keys are not required. Raises Unauthenticated."""
+
+CHAT: Final = ChatSurface()
+SURFACES: Final[Mapping[bytes, Surface]] = {
+    b"/v1/chat/completions": CHAT,
+    b"/v1/completions": CompletionSurface(),
+    b"/v1/embeddings": EmbeddingSurface(),
+}
+MODELS: Final = b"/v1/models"
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class DataPlane:
+    """`draining` makes new requests bounce while old ones finish."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        table: Callable[[], RoutingTable],
+        authenticate: Authenticate,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._pipeline = pipeline
+        self._table = table
+        self._authenticate = authenticate
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._next_id = RequestIds(entropy)
+        self._loop = asyncio.get_running_loop()
+        self._serving: set[Asked] = set()
+        self.draining = False
+
+    def serves(self, path: bytes) -> bool:
+        return path in SURFACES or (
+            path.startswith(MODELS) and path[len(MODELS) : len(MODELS) + 1] in (b"", b"/")
+        )
+
+    def accept(self, asked: Asked) -> None:
+        surface = SURFACES.get(asked.path)
+        asked.call = Call(self._next_id(), surface or CHAT, self._clock.wall(), self._clock.monotonic())
+        if surface is None:
+            if asked.method not in (b"GET", b"HEAD"):
+                raise MethodNotAllowed(asked.method.decode(), allow="GET, HEAD")
+        else:
+            if asked.method != b"POST":
+                raise MethodNotAllowed(asked.method.decode(), allow="POST")
+            if self.draining:
+                raise Overloaded("the leader is shutting down", retry_after=5)
+        client = asked.connection.client
+        key = self._authenticate(asked.headers, client[0] if client else "")
+        if key is not None and key.scope == "node":
+            raise Forbidden("a node's key does no inference", hint="flockpy token create NAME")
+        asked.call.key = key
+        length = asked.header(b"content-length")
+        if length.isdigit() and int(length) > self._limits.body_bytes:
+            raise too_large(self._limits)
+
+    def refuse(self, asked: Asked, error: FlockError) -> None:
+        self._refuse(asked, Reply(asked), error)
+
+    def start(self, asked: Asked) -> None:
+        self._serving.add(asked)  # the event loop itself holds no task
+        asked.task = self._loop.create_task(self._serve(asked))
+
+    async def _serve(self, asked: Asked) -> None:
+        reply = Reply(asked)
+        try:
+            if asked.path in SURFACES:
+                parts = asked.parts
+                body = parts[0] if len(parts) == 1 else b"".join(parts)
+                asked.parts = []
+                await self._pipeline.run(asked.call, body, _traceparent(asked), reply)
+            else:
+                self._models(asked, reply)
+        except FlockError as error:
+            self._refuse(asked, reply, error)
+        except Exception as error:
+            log.error("the request %s failed", asked.call.request_id, exc_info=error)
+            reply.error(FlockError("the leader failed on this request; its log says why"))
+        finally:
+            self._serving.discard(asked)
+            asked.task = None
+
+    def _refuse(self, asked: Asked, reply: Reply, error: FlockError) -> None:
+        self._metrics.refusals.labels(asked.call.surface.name, error.code).inc()
+        reply.error(error)
+
+    def _models(self, asked: Asked, reply: Reply) -> None:
+        key = asked.call.key
+        allowed, table = key.models if key else None, self._table()
+        anthropic = bool(asked.header(b"anthropic-version"))
+        name = asked.path[len(MODELS) + 1 :]
+        if not name:
+            body = render_list(table, allowed, anthropic=anthropic)
+        else:
+            model_id = unquote_to_bytes(name).decode(errors="replace")
+            body = render_one(model_id, table, allowed, anthropic=anthropic)
+            if body is None:
+                raise UnknownModel(
+                    f"there is no model {model_id[:200]!r}", field="model", hint="all of them: GET /v1/models"
+                )
+        reply.whole(200, b"application/json", body)
+
+
+def _traceparent(asked: Asked) -> bytes:
+    """The request's ``traceparent`` when it is well-formed, else b""."""
+    value = asked.header(b"traceparent")
+    return value if value and _TRACEPARENT.fullmatch(value) else b""
