@@ -92,9 +92,19 @@ def picture_digest(base64: str) -> str:
 
 
 def _report(kind: str, after: Sequence[Fields]) -> str:
-    said = "\n".join(text_of(message) for message in after if message["role"] in ("tool", "user"))
-    found = list(pictures(after)) if kind == "look" else list(dict.fromkeys(SECRET.findall(said)))
-    return f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {said[:300]}"
+    if kind == "look":
+        found = list(pictures(after))
+    else:
+        found = list(dict.fromkeys(SECRET.findall("\n".join(_results(after)))))
+    return f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {list(_results(after))}"
+
+
+def _results(messages: Sequence[Fields]) -> Iterator[str]:
+    """What tools said, in the order in which they were called; clients tell it in the order in which they ended."""
+    said = {message["tool_call_id"]: text_of(message) for message in messages if message["role"] == "tool"}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            yield said.get(call["id"], "")
 
 
 def _forced(body: Fields, *, with_task: bool) -> Call | None:
