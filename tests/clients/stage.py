@@ -30,6 +30,6 @@ class Stage:
 @contextmanager
 def on_stage(folder: Path) -> Iterator[Stage]:
     """The program and its engine, whose one model is ready."""
-    with strict_engine() as engine, running(folder, FLOCK_LLAMACPP_ENDPOINT=engine.url) as program:
+    with strict_engine() as engine, running(folder, FLOCK_EXTERNAL_ENDPOINTS=engine.url) as program:
         eventually(lambda: program.model_state(MODEL) == "serving", "the strict engine is adopted")
         yield Stage(program, engine, program.create_key("ann"))

@@ -134,12 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
         match self.path:
             case "/health":
                 self._json(200, {"status": "ok"})
-            case "/props":  # of a llama.cpp: it is adopted as one
-                one = {"n_ctx": CONTEXT}
-                props = {"total_slots": 4, "model_alias": MODEL, "chat_template": "tools"}
-                self._json(200, {**props, "default_generation_settings": one})
             case "/v1/models":
-                model = {"id": MODEL, "object": "model", "created": 1, "owned_by": "tests"}
+                model: dict[str, Any] = {"id": MODEL, "object": "model", "created": 1, "owned_by": "tests"}
+                model["max_model_len"] = CONTEXT
                 self._json(200, {"object": "list", "data": [model]})
             case _:
                 self._json(404, answers.error(404, f"no route GET {self.path}", "not_found_error"))

@@ -96,7 +96,9 @@ def _report(kind: str, after: Sequence[Fields]) -> str:
         found = list(pictures(after))
     else:
         found = list(dict.fromkeys(SECRET.findall("\n".join(_results(after)))))
-    return f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {list(_results(after))}"
+    return (
+        f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {list(_results(after))}"
+    )
 
 
 def _results(messages: Sequence[Fields]) -> Iterator[str]:
