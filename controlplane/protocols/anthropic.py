@@ -22,7 +22,7 @@ class MessagesSurface:
         return anthropic_request.read_request(body)
 
     def encoder(self, request: Request, meta: Meta) -> MessagesEncoder:
-        return MessagesEncoder(meta)
+        return MessagesEncoder(meta, frozenset(tool.name for tool in request.tools if tool.eager))
 
     def render(self, request: Request, answer: Answer, meta: Meta) -> bytes:
         return anthropic_answer.render(answer, meta)

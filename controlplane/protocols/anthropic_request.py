@@ -54,6 +54,7 @@ class _Tool(msgspec.Struct):
     input_schema: msgspec.Raw = NULL
     description: str | None = None
     strict: bool | None = None
+    eager_input_streaming: bool | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -153,7 +154,8 @@ def _tools(given: Sequence[msgspec.Raw], dropped: Dropped) -> tuple[Tool, ...]:
             continue
         tool = _TOOL.read(raw, path, dropped)
         schema = _object(tool.input_schema, f"{path}.input_schema")
-        tools.append(Tool(tool.name, tool.description or "", schema, tool.strict))
+        eager = bool(tool.eager_input_streaming)
+        tools.append(Tool(tool.name, tool.description or "", schema, tool.strict, eager=eager))
     return tuple(tools)
 
 

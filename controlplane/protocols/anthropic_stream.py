@@ -2,7 +2,8 @@
 
 Clients take one open block at a time, of contiguous indices. So while a tool call is open, whatever is not its own
 waits until its arguments are whole. The arguments themselves are sent in one piece once they are whole: they must be
-valid JSON, and what is sent cannot be taken back. (The protocol's own servers hold them back too, unless asked not to.)
+valid JSON, and what is sent cannot be taken back. The protocol's own servers hold them back too, but for tools whose
+client asks for them as they are written (`eager_input_streaming`).
 """
 
 from collections import deque
@@ -49,10 +50,11 @@ def _event(name: str, fields: dict[str, Any]) -> bytes:
 
 
 class MessagesEncoder:
-    """Writes one answer; see `ir.Encoder`."""
+    """Writes one answer; see `ir.Encoder`. `eager` names the tools whose arguments are not held back."""
 
-    def __init__(self, meta: Meta) -> None:
+    def __init__(self, meta: Meta, eager: frozenset[str] = frozenset()) -> None:
         self._meta = meta
+        self._eager = eager
         self._out: list[bytes] = []
         self._begun = False
         self._over = False
@@ -62,6 +64,8 @@ class MessagesEncoder:
         self._signature = ""
         self._call = -1
         self._calls = 0
+        self._holds_back = True  # the open call's arguments
+        self._sent = 0  # characters of these that are out
         self._call_id = CallIds(meta)
         self._arguments: dict[int, list[str]] = {}
         self._waiting: deque[Text | Reasoning | ToolStart] = deque()
@@ -154,6 +158,9 @@ class MessagesEncoder:
                 self._open("tool_use", {"id": self._call_id(call_id), "name": name, "input": {}})
                 self._call = index
                 self._calls += 1
+                self._holds_back = name not in self._eager
+                self._sent = 0
+                self._send("".join(self._arguments.get(index, ())))
 
     def _open(self, kind: _Kind, fields: dict[str, Any]) -> None:
         self._close()
@@ -178,7 +185,9 @@ class MessagesEncoder:
             self._out.append(_event("content_block_delta", {"index": self._index, "delta": signed}))
             self._signature = ""
         elif self._kind == "tool_use":
-            self._say(input_of("".join(self._arguments.pop(self._call, ()))))
+            arguments = "".join(self._arguments.pop(self._call, ()))
+            if not self._sent:
+                self._say(input_of(arguments))
             self._call = -1
         if self._kind is not None:
             self._out.append(_event("content_block_stop", {"index": self._index}))
@@ -189,11 +198,18 @@ class MessagesEncoder:
         pieces.append(delta.text)
         if delta.index != self._call:
             return
+        self._send(delta.text)
         if self._waiting:
             if delta.text.rstrip().endswith("}") and self._close_whole():
                 self._write_waiting()
-        elif len(pieces) % _SIGN_OF_LIFE == 0:
+        elif self._holds_back and len(pieces) % _SIGN_OF_LIFE == 0:
             self._say("")
+
+    def _send(self, arguments: str) -> None:
+        """More of the open call's arguments, where they are not held back."""
+        if arguments and not self._holds_back:
+            self._say(arguments)
+            self._sent += len(arguments)
 
     def _close_whole(self) -> bool:
         """Close the open call, if nothing of it can follow any more."""

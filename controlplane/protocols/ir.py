@@ -90,13 +90,15 @@ class Origin(msgspec.Struct, frozen=True):
 
 class Tool(msgspec.Struct, frozen=True):
     """A function the model may call. `parameters`: its JSON schema, an object. `origin` matters to the surface alone,
-    which gives calls back as its client knows them; dialects offer the tool by `name`."""
+    which gives calls back as its client knows them; dialects offer the tool by `name`. `eager`: the client wants the
+    arguments as the model writes them, valid JSON or not, where its protocol holds them back otherwise."""
 
     name: str
     description: str
     parameters: msgspec.Raw
     strict: bool | None = None
     origin: Origin | None = None
+    eager: bool = False
 
 
 class Named(msgspec.Struct, frozen=True):

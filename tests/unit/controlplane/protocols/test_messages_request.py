@@ -213,7 +213,8 @@ def test_tools_of_the_client_are_kept_and_those_of_the_server_are_named():
     )
     (tool,) = request.tools
     assert (tool.name, tool.description, bytes(tool.parameters)) == ("Bash", "runs", b'{"type": "object"}')
-    assert tool.strict and request.tool_choice == "auto"
+    assert tool.strict and not tool.eager and request.tool_choice == "auto"
+    assert read(tools=[{**TOOL, "eager_input_streaming": True}]).tools[0].eager
     assert request.dropped == (
         *("tools[1].web_search_20250305", "tools[2].bash_20250124", "tools[3].text_editor_20250728"),
     )

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import anthropic
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from controlplane.protocols.ir import (
     Request,
     Stop,
     Text,
+    Tool,
     ToolArgs,
     ToolStart,
     fold,
@@ -224,6 +226,27 @@ def test_a_call_with_long_arguments_shows_life_while_they_are_held_back():
     assert shown(written) == [("say", "")] * 3
     written = encoder.feed([ToolArgs(0, '"}'), Stop("tool_calls")])
     assert shown(written) == [("say", '{"text":"' + "x" * 100 + '"}'), ("close",)]
+
+
+@given(answers(kinds=("tools", "text"), empty_calls=True))
+def test_arguments_a_client_wants_at_once_are_streamed_as_they_are_written(deltas: list[Delta]):
+    names = {delta.name for delta in deltas if isinstance(delta, ToolStart)}
+    tools = tuple(Tool(name, "", msgspec.Raw(b"{}"), eager=True) for name in names)
+    encoder = SURFACE.encoder(Request("m", (), tools=tools), META)
+    written = [encoder.feed([delta]) for delta in deltas]
+    whole = b"".join(written) + encoder.end()
+    check_order(whole)
+    assert told(READER.streamed(whole)) == told(READER.whole(SURFACE.render(REQUEST, fold(deltas), META)))
+    if deltas and isinstance(deltas[0], ToolStart) and isinstance(deltas[1], ToolArgs):
+        assert ("say", deltas[1].text) in shown(written[1])
+
+
+def test_arguments_a_client_wants_at_once_end_where_they_were_cut_short():
+    tools = (Tool("write", "", msgspec.Raw(b"{}"), eager=True),)
+    encoder = SURFACE.encoder(Request("m", (), tools=tools), META)
+    encoder.feed([ToolStart(0, "a", "write")])
+    assert shown(encoder.feed([ToolArgs(0, '{"text": "a')])) == [("say", '{"text": "a')]
+    assert shown(encoder.feed([Stop("length")])) == [("close",)]
 
 
 @pytest.mark.parametrize(

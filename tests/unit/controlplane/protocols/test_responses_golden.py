@@ -67,6 +67,8 @@ def body(client: str) -> bytes:
 def neutral(request: Request) -> Any:
     """The request as JSON, without what this protocol does not know."""
     said = json.loads(msgspec.json.encode(request))
+    for tool in said["tools"]:
+        del tool["eager"]
     return {name: said[name] for name in said if name not in ("raw", "wants_usage", "seed", "top_k", "stop")}
 
 
