@@ -35,21 +35,14 @@ ADOPTERS: Mapping[str, Callable[[], Adopter]] = MappingProxyType({kind().name: k
 _QUIRKS = {name: kind().quirks for name, kind in ADOPTERS.items()} | {
     name: driver.quirks for name, driver in DRIVERS.items()
 }
-
-
-_QUIRKS = {driver.name: driver.quirks for driver in _ALL}
 _FAULTLESS = Quirks()
 
 
 def quirks(engine: str) -> Quirks:
     """The habits of the engine of that name; those of a faultless one when the name is unknown."""
-<<<<<<< HEAD
-    return _QUIRKS.get(engine, Quirks())
+    return _QUIRKS.get(engine, _FAULTLESS)
 
 
 def start_command(engine: str) -> str:
     """How the user of an adopted engine starts it again; "" for one that the agent starts."""
     return ADOPTERS[engine]().start_command if engine in ADOPTERS else ""
-=======
-    return _QUIRKS.get(engine, _FAULTLESS)
->>>>>>> b1beb7f (The data plane speaks HTTP itself on uvicorn's connection: threads of granian cost a fifth of each request)
