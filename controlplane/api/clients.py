@@ -78,7 +78,9 @@ async def list_clients(
     """With a placeholder for the key."""
     clients = await _catalog(services)
     connection = _connection(services, PLACEHOLDER, model, base_url, None)
-    return page(clients.values(), limit, cursor, lambda c: c.id, lambda c: rendered(c, connection))
+    return await asyncio.to_thread(
+        page, clients.values(), limit, cursor, lambda c: c.id, lambda c: rendered(c, connection)
+    )
 
 
 @act(
@@ -107,7 +109,9 @@ async def create_invite(data: JSONBody[Invite], request: ApiRequest, services: N
     request.user.note(new.id, name=new.name, quota=new.daily_token_quota)
     connection = _connection(services, new.key, data.model, data.base_url, data.models)
     chosen = data.clients or list(catalog)
-    shown = [rendered(catalog[id], connection) for id in dict.fromkeys(chosen)]
+    shown = await asyncio.to_thread(
+        lambda: [rendered(catalog[id], connection) for id in dict.fromkeys(chosen)]
+    )
     return Invitation(
         **msgspec.structs.asdict(new),
         base_url=connection.url,

@@ -90,8 +90,8 @@ def connection(client: Client, settings: Settings, base_url: str, given: str, wa
     url = (base_url or leader_url(settings)).rstrip("/")
     door = running_url(settings) or url
     limit = settings.config.engine.defaults.context
-    own_key = settings.data.clients / f"{client.id}.key"
-    key = given or _read(own_key)
+    kept = own_key(client, settings)
+    key = given or _read(kept)
     models: tuple[Model, ...] = ()
     try:
         try:
@@ -101,12 +101,16 @@ def connection(client: Client, settings: Settings, base_url: str, given: str, wa
                 raise
             key = ""  # the one it had was revoked
         if not key and (admin := admin_key(settings)):
-            key = _make_key(Api(door, admin), client, own_key)
+            key = _make_key(Api(door, admin), client, kept)
             models = offered(door, key, limit)
     except ApiError as error:
         if error.status_code:
             raise
         output.note(f"{error.message}: the models it serves are not known, and no key was made")
+    if given and models and _administers(Api(door, given)):
+        output.note(
+            f"warning: this is an admin's key, which {client.name} does not need; a user's: flockpy token create"
+        )
     if not key:
         output.note(f"put a key in the place of {PLACEHOLDER}: flockpy token create, or --token")
     chosen = next((m for m in models if m.id == (wanted or AUTO)), None)
@@ -162,9 +166,26 @@ def offered(url: str, key: str, limit: int) -> tuple[Model, ...]:
     )
 
 
+def own_key(client: Client, settings: Settings) -> Path:
+    """Where the key that a client got on this machine is kept."""
+    return settings.data.clients / f"{client.id}.key"
+
+
+def key_name(client: Client) -> str:
+    return f"{client.id}@{socket.gethostname()}"[:99]
+
+
+def _administers(api: Api) -> bool:
+    try:
+        api.get("/status")
+    except ApiError:
+        return False
+    return True
+
+
 def _make_key(api: Api, client: Client, path: Path) -> str:
     """A user's key for one client on this machine, kept for its owner only."""
-    name = f"{client.id}@{socket.gethostname()}"[:99]
+    name = key_name(client)
     key = str(api.post("/tokens", {"name": name, "scope": "user"})["key"])
     private_dir(path.parent)
     write_private(path, key + "\n")

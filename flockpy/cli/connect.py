@@ -8,7 +8,7 @@ import typer
 
 from flockpy.cli import output
 from flockpy.cli.client import AsJson, BaseUrl
-from flockpy.cli.clients import PLACEHOLDER, connection, list_clients, pick_client
+from flockpy.cli.clients import PLACEHOLDER, connection, key_name, list_clients, own_key, pick_client
 from flockpy.clients.card import exports, sheet, undo_sheet
 from flockpy.clients.entry import Client
 from flockpy.clients.files import ConnectedFiles, Outcome
@@ -74,6 +74,8 @@ def disconnect(
         return
     chosen = pick_client(client, loaded, interactive=not as_json)
     files = _files(chosen, loaded)
+    if own_key(chosen, loaded).exists():
+        output.note(f"the key it got still works; to take it away: flockpy token revoke '{key_name(chosen)}'")
     if write and files.connected:
         for outcome in files.disconnect():
             output.line(_said(outcome))

@@ -48,6 +48,7 @@ class JsonDocument:
 
     def __init__(self, text: str) -> None:
         self._text = text if text.strip("\ufeff \t\r\n") else "{}\n"
+        self._parsed: jsonc.Node | None = None
         if self._root().kind != "object":
             raise Unreadable("it holds no object", 1)
 
@@ -61,24 +62,29 @@ class JsonDocument:
     def set(self, path: Path, value: Any) -> None:
         node, missing = self._walk(path)
         if not missing:
-            self._text = jsonc.replace(self._text, node, value)
+            self._become(jsonc.replace(self._text, node, value))
             return
         first, *rest = missing
         for step in reversed(rest):
             value = {step: value} if isinstance(step, str) else [value]
-        self._text = jsonc.insert(self._text, node, first if isinstance(first, str) else None, value)
+        self._become(jsonc.insert(self._text, node, first if isinstance(first, str) else None, value))
 
     def remove(self, path: Path) -> None:
         holder, _ = self._walk(path[:-1])
         node, _ = self._walk(path)
         slot = next(slot for slot in holder.slots if slot.node.start == node.start)
-        self._text = jsonc.remove(self._text, holder, slot)
+        self._become(jsonc.remove(self._text, holder, slot))
+
+    def _become(self, text: str) -> None:
+        self._text, self._parsed = text, None
 
     def _root(self) -> jsonc.Node:
-        try:
-            return jsonc.parse(self._text)
-        except jsonc.NotJson as error:
-            raise Unreadable(error.what, error.line) from None
+        if self._parsed is None:
+            try:
+                self._parsed = jsonc.parse(self._text)
+            except jsonc.NotJson as error:
+                raise Unreadable(error.what, error.line) from None
+        return self._parsed
 
     def _walk(self, path: Path) -> tuple[jsonc.Node, Path]:
         """The deepest node on the way, and the steps that are not there."""

@@ -55,6 +55,7 @@ class Client(_Part, frozen=True):
 
     It is on this machine when one of `programs` is on PATH or one of `traces` (paths) exists. `needs` are facts
     about it that whoever sets it up should know. `public_https`: its requests come from its maker's servers.
+    `min_context`: it refuses models with a smaller window, in tokens.
     `run` starts it. `undo` are steps that take the settings back by hand, beyond its variables and files.
     """
 
@@ -67,6 +68,7 @@ class Client(_Part, frozen=True):
     traces: tuple[Text, ...] = ()
     needs: tuple[Text, ...] = ()
     public_https: bool = False
+    min_context: Annotated[int, Meta(ge=0)] = 0
     env: dict[Variable, str] = {}
     files: tuple[ClientFile, ...] = ()
     steps: tuple[Text, ...] = ()

@@ -37,6 +37,14 @@ def merge(document: Document, changes: Iterable[Change], defaults: Iterable[Chan
     return Merged(tuple(done), tuple(made))
 
 
+def as_value(changes: Iterable[Change]) -> Any:
+    """What a document holds in which nothing but these changes stands."""
+    whole: Any = {}
+    for path, value in changes:
+        whole = _joined(whole, _nested(path, value))
+    return whole
+
+
 def undo(document: Document, merged: Merged) -> list[Path]:
     """Take a merge back. What was changed since is left as it is; answers where that is so."""
     kept: list[Path] = []
@@ -72,16 +80,19 @@ def _lifted(document: Document, changes: Iterable[Change]) -> list[Change]:
         if blocked is None:
             found[path] = value
             continue
-        inner: Any = value
-        for step in reversed(path[blocked:]):
-            inner = {step: inner} if isinstance(step, str) else [inner]
-        found[path[:blocked]] = _joined(found.get(path[:blocked]), inner)
+        found[path[:blocked]] = _joined(found.get(path[:blocked]), _nested(path[blocked:], value))
     return list(found.items())
 
 
 def _blocks(document: Document, path: Path, depth: int) -> bool:
     stands = document.get(path[:depth])
     return stands is not MISSING and not isinstance(stands, list if isinstance(path[depth], Item) else dict)
+
+
+def _nested(path: Path, value: Any) -> Any:
+    for step in reversed(path):
+        value = {step: value} if isinstance(step, str) else [value]
+    return value
 
 
 def _joined(one: Any, other: Any) -> Any:

@@ -1,6 +1,7 @@
 """A client's settings for one leader, key and model: what the command line writes and prints, and the UI shows."""
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flockpy.clients.documents import open_document
 from flockpy.clients.entry import Client, Format, Snippet
-from flockpy.clients.merge import merge
+from flockpy.clients.merge import as_value, merge
 from flockpy.clients.rendered import Rendered, ShownFile
 from flockpy.clients.template import Change, Connection, Path, changes, fill, place, values
 from flockpy.config import is_loopback
@@ -96,6 +97,8 @@ def settings(client: Client, connection: Connection) -> tuple[Settings, ...]:
 
 
 def _content(one: Settings) -> str:
+    if one.format == "json":
+        return json.dumps(as_value([*one.defaults, *one.changes]), indent=2, ensure_ascii=False) + "\n"
     document = open_document(one.format, "")
     merge(document, one.changes, one.defaults)
     return document.text()
@@ -117,13 +120,19 @@ def _dotted(path: Path) -> str:
 
 
 def _warnings(client: Client, connection: Connection) -> tuple[str, ...]:
-    if not client.public_https or _is_public_https(connection.url):
-        return ()
-    return (
-        f"{client.name} asks from its maker's servers: {connection.url} cannot be reached from there. It needs a "
-        "public https:// address: put a tunnel or a reverse proxy with a certificate before the leader, and set "
-        "external_url to it",
-    )
+    found: list[str] = []
+    if client.public_https and not _is_public_https(connection.url):
+        found.append(
+            f"{client.name} asks from its maker's servers: {connection.url} cannot be reached from there. It needs a "
+            "public https:// address: put a tunnel or a reverse proxy with a certificate before the leader, and set "
+            "external_url to it"
+        )
+    if (context := connection.model.context) < client.min_context:
+        found.append(
+            f"{client.name} refuses models with a window below {client.min_context} tokens; {connection.model.id} "
+            f"has {context}"
+        )
+    return tuple(found)
 
 
 def _is_public_https(url: str) -> bool:

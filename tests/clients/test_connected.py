@@ -71,7 +71,7 @@ def test_codex_takes_the_list_of_models_and_does_a_task(
     env = person.connect("codex-cli")
     start = from_npm("codex") / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
     free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
-    done = work.run(["node", start, "exec", *free, TASK], **env)
+    done = work.run(["node", start, "exec", *free, TASK], timeout=120, **env)
     assert done.code == 0, (done.out, done.err)
     assert f"It says {work.secret}." in done.out
     assert "metadata" not in done.err

@@ -76,6 +76,12 @@ def test_a_client_gets_a_key_of_its_own_once(flockpy: Flockpy, offers: StubLeade
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_admins_key_for_a_client_is_a_warning(flockpy: Flockpy, offers: StubLeader):
+    assert "admin" not in flockpy("connect", "goose", "--token", "sk-orc-given").err
+    offers.answers["GET /status"] = (200, {"role": "leader"})
+    assert "this is an admin's key" in flockpy("connect", "goose", "--token", "sk-orc-admin").err
+
+
 def test_a_key_that_was_revoked_is_made_anew(flockpy: Flockpy, offers: StubLeader, home: Path):
     flockpy("connect", "goose")
     offers.answers["GET /v1/models"] = [(401, {"error": {}}), MODELS]
@@ -112,7 +118,9 @@ def test_write_puts_the_settings_into_the_file_and_says_no_key(
     assert '"ANTHROPIC_AUTH_TOKEN": "sk-orc-made"' in file.read_text()
     assert '"theme": "dark", // mine' in file.read_text()
     assert flockpy("connect", "claude-code", "--write").out == f"already so: {file}\n"
-    assert "flockpy disconnect claude-code --write" in flockpy("disconnect", "claude-code").err
+    said = flockpy("disconnect", "claude-code").err
+    assert "flockpy disconnect claude-code --write" in said
+    assert "flockpy token revoke 'claude-code@" in said
     assert flockpy("disconnect", "claude-code", "--write").out == f"as it was before: {file}\n"
     assert _home(home) == {".claude/settings.json": '{\n  "theme": "dark" // mine\n}\n'}
 

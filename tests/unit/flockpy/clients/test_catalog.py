@@ -96,6 +96,13 @@ def test_cursor_needs_a_public_address(url: str, warned: bool):
     assert bool(rendered(CLIENTS["cursor"], connection(url=url)).warnings) is warned
 
 
+def test_a_window_that_is_too_small_for_a_client_is_a_warning():
+    assert rendered(CLIENTS["hermes"], connection()).warnings == ()
+    (warning,) = rendered(CLIENTS["hermes"], connection(chosen="qwen3")).warnings
+    assert "64000" in warning
+    assert "32768" in warning
+
+
 def test_a_container_reaches_a_leader_of_its_machine_by_another_name():
     assert (
         "http://host.docker.internal:8080/v1"
