@@ -4,9 +4,10 @@
 text     answers with `text` and stops
 loop     repeats `text` for ever: for streams, cancelling, draining, queues
 tool     answers with one call of a tool: `tool_call`, whose JSON is a single token
+agent    answers with that call, and with `text` once it is told what the tool said
 random   random weights: valid, and gibberish
 
-The first three hold a hand-made table instead of knowledge: each token of the answer has a direction of its
+All but the last hold a hand-made table instead of knowledge: each token of the answer has a direction of its
 own in the embedding, and the output matrix reads the next token off it. All layers are zero, so they cost
 their time and change nothing. Hence the answer depends on the last token alone, and is the same at any
 temperature up to 1.
@@ -25,12 +26,13 @@ from typing import Literal
 import gguf
 import numpy as np
 
-Mode = Literal["text", "loop", "tool", "random"]
+Mode = Literal["text", "loop", "tool", "agent", "random"]
 Weights = dict[str, np.ndarray]
 
 HEAD = 64  # the width of one attention head; other engines refuse smaller ones
 VOCABULARY = 512
 END, START, STOP, CALL, CALLED = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"
+TOLD = "<|told|>"
 COMMON = (
     "user assistant system tool tools name arguments function\n"
     " the a of to and in is you that it for on are with as I can me how what hello please weather city"
@@ -66,6 +68,14 @@ TEMPLATE = (
     "{%- endif %}"
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+
+# A model that sees only its last token learns from this one that it has had its turn with a tool.
+AGENT_TEMPLATE = (
+    TEMPLATE
+    + "{%- if add_generation_prompt and messages[-1].role == 'tool' %}{{- '"
+    + TOLD
+    + "' }}{%- endif %}"
 )
 
 
@@ -127,10 +137,12 @@ def successors(model: TinyModel, tokenizer: Tokenizer) -> tuple[list[tuple[int, 
     """Which token follows which, and the one that follows any other."""
     ids = tokenizer.ids
     newline, stop = tokenizer.encode("\n")[0], ids[STOP]
-    if model.mode == "tool":
-        call, json, called = ids[CALL], ids[f"\n{model.tool_call}\n"], ids[CALLED]
-        return [(newline, call), (call, json), (json, called), (called, stop), (stop, stop)], call
     text = tokenizer.encode(model.text)
+    if model.mode in ("tool", "agent"):
+        call, json, called = ids[CALL], ids[f"\n{model.tool_call}\n"], ids[CALLED]
+        calls = [(newline, call), (call, json), (json, called), (called, stop), (stop, stop)]
+        told = [(ids[TOLD], text[0]), *itertools.pairwise(text), (text[-1], stop)]
+        return (calls if model.mode == "tool" else [*calls, *told]), call
     if len(set(text)) < len(text) or newline in text:
         raise ValueError(f"a word or sign occurs twice in {model.text!r}; each must be a token of its own")
     last = (text[-1], text[0] if model.mode == "loop" else stop)
@@ -181,8 +193,10 @@ def layer_weights(model: TinyModel, index: int) -> Weights:
 def tokenizer_of(model: TinyModel) -> tuple[Tokenizer, list[str]]:
     """The tokenizer, and those of its tokens that are signs. Raises ValueError when there are too many."""
     specials = [END, START, STOP, CALL, CALLED]
-    if model.mode == "tool":
+    if model.mode in ("tool", "agent"):
         specials.append(f"\n{model.tool_call}\n")
+    if model.mode == "agent":
+        specials.append(TOLD)
     tokenizer = Tokenizer([model.text, COMMON], specials)
     if len(tokenizer.tokens) > VOCABULARY:
         raise ValueError(f"the text needs {len(tokenizer.tokens)} tokens, {VOCABULARY} are there")
@@ -210,7 +224,7 @@ def write(model: TinyModel, path: Path) -> None:
     if model.pooling is not None:
         file.add_pooling_type(gguf.PoolingType(model.pooling))
     _add_tokenizer(file, tokenizer, specials)
-    file.add_chat_template(TEMPLATE)
+    file.add_chat_template(AGENT_TEMPLATE if model.mode == "agent" else TEMPLATE)
     half = np.float16
     file.add_tensor("token_embd.weight", embedding.astype(half))
     file.add_tensor("output.weight", output.astype(half))

@@ -1,13 +1,14 @@
 """Programs that let a model read a file through a library; each prints what came of its checks as one JSON object."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.clients.stage import Stage
+from tests.clients.stage import Stage, serves
 from tests.clients.workplace import Workplace
+from tests.cluster.program import Program
 from tests.simulators.strict_engine import MODEL, Script
 
 HERE = Path(__file__).parent
@@ -37,13 +38,21 @@ class Said:
         return self.checks[check]
 
 
-def run_program(stage: Stage, folder: Path, program: str, client: Path, checks: list[str]) -> Said:
+def run_program(stage: Stage, folder: Path, name: str, client: Path, checks: list[str]) -> Said:
     """Run such a program, with the `client` that `install` has made for it."""
     stage.engine.play(Script())
+    said = run_against(stage.program, MODEL, folder, name, client, checks)
+    return replace(said, refusals=list(stage.engine.refusals))
+
+
+def run_against(
+    program: Program, model: str, folder: Path, name: str, client: Path, checks: list[str]
+) -> Said:
+    """The same, with any model."""
     work = Workplace(folder)
-    served = [check for check in checks if stage.serves(ROUTES[check.partition("-")[0]])]
-    python: list[str | Path] = [client / "bin" / "python", "-P", HERE / program]
-    argv = ["node", HERE / program, client] if program.endswith(".mjs") else python
-    done = work.run([*argv, stage.url, stage.key, MODEL, *served], timeout=180)
+    served = [check for check in checks if serves(program, ROUTES[check.partition("-")[0]])]
+    python: list[str | Path] = [client / "bin" / "python", "-P", HERE / name]
+    argv = ["node", HERE / name, client] if name.endswith(".mjs") else python
+    done = work.run([*argv, program.url, program.key, model, *served], timeout=180)
     assert done.code == 0, (done.out, done.err)
-    return Said(work, json.loads(done.out.splitlines()[-1]), list(stage.engine.refusals))
+    return Said(work, json.loads(done.out.splitlines()[-1]), [])

@@ -2,7 +2,7 @@
 // PACKAGES is the folder whose node_modules holds them.
 
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const [packages, url, key, model, ...checks] = process.argv.slice(2);
@@ -15,7 +15,11 @@ const version = (name) =>
 const task = "Please do flock-task:read:secret.txt";
 const schema = { type: "object", properties: { path: { type: "string" } }, required: ["path"] };
 const [name, description] = ["read_file", "Read a file"];
-const read = ({ path }) => readFileSync(path, "utf8");
+const read = ({ path }) => {
+  const text = readFileSync(path, "utf8");
+  appendFileSync("read.txt", text);
+  return text;
+};
 const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0, timeout: 30_000 });
 const anthropic = new Anthropic({ baseURL: url, apiKey: key, maxRetries: 0, timeout: 30_000 });
 

@@ -27,7 +27,10 @@ anthropic: Any = Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=30)
 
 
 def read_file(arguments: dict[str, str]) -> str:
-    return Path(arguments["path"]).read_text()
+    text = Path(arguments["path"]).read_text()
+    with Path("read.txt").open("a") as proof:
+        proof.write(text)
+    return text
 
 
 def chat(stream: bool) -> str:

@@ -22,9 +22,13 @@ class Stage:
         return self.program.url
 
     def serves(self, path: str) -> bool:
-        """Whether there is a POST route at `path` yet."""
-        with self.program.client() as client:
-            return client.post(path, json={}).status_code not in (404, 405)
+        return serves(self.program, path)
+
+
+def serves(program: Program, path: str) -> bool:
+    """Whether there is a POST route at `path` yet."""
+    with program.client() as client:
+        return client.post(path, json={}).status_code not in (404, 405)
 
 
 @contextmanager

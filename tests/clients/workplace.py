@@ -46,7 +46,7 @@ class Workplace:
         """What a model says that has seen the picture as it is."""
         return picture_digest(b64encode(self.picture.read_bytes()).decode())
 
-    def run(self, argv: Sequence[str | Path], timeout: float = CLIENT_S, **environ: str) -> Done:
+    def run(self, argv: Sequence[str | Path], /, *, timeout: float = CLIENT_S, **environ: str) -> Done:
         """Run a client here, with nothing of this process's environment but `PATH`."""
         with subprocess.Popen(
             [str(it) for it in argv],

@@ -92,13 +92,9 @@ def picture_digest(base64: str) -> str:
 
 
 def _report(kind: str, after: Sequence[Fields]) -> str:
-    if kind == "look":
-        found = list(pictures(after))
-    else:
-        found = list(dict.fromkeys(SECRET.findall("\n".join(_results(after)))))
-    return (
-        f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {list(_results(after))}"
-    )
+    told = "\n".join(_results(after))
+    found = list(pictures(after)) if kind == "look" else list(dict.fromkeys(SECRET.findall(told)))
+    return f"It says {' and '.join(found)}." if found else f"The tool showed no secret: {told[:300]}"
 
 
 def _results(messages: Sequence[Fields]) -> Iterator[str]:

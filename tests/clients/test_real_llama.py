@@ -1,0 +1,73 @@
+"""Clients through the whole program to a real llama.cpp, whose tiny model calls one tool and then says one thing.
+
+It cannot say what the tool has told it; that the tool has run is seen by what it left behind.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.programs import run_against
+from tests.clients.stage import serves
+from tests.clients.workplace import Workplace
+from tests.cluster.program import Program, running
+from tests.tiny_models import tiny_model
+
+pytestmark = pytest.mark.timeout(400)  # the first one installs
+
+COPY = "cp secret.txt proof.txt"
+CALLS = {
+    "reader": {"name": "read_file", "arguments": {"path": "secret.txt"}},
+    "claude": {"name": "Bash", "arguments": {"command": COPY}},
+}
+SAID = "Hello! The quick brown fox jumps over a lazy dog."
+CHECKS = [
+    f"{surface}-{way}" for surface in ("chat", "responses", "messages") for way in ("whole", "streamed")
+]
+LONG = 32_768
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with running(tmp_path_factory.mktemp("llama")) as program:
+        for name, call in CALLS.items():
+            path = tiny_model(mode="agent", tool_call=json.dumps(call), text=SAID, layers=1, context=LONG)
+            program.add_model(path, name)
+        yield program
+
+
+@pytest.mark.parametrize("name", ["sdk_python.py", "sdk_js.mjs"])
+def test_the_sdks_run_their_tool_loop_over_each_protocol(
+    program: Program,
+    tmp_path: Path,
+    from_npm: Callable[[str], Path],
+    from_pypi: Callable[[str], Path],
+    name: str,
+) -> None:
+    client = (from_npm if name.endswith(".mjs") else from_pypi)("sdk-current")
+    said = run_against(program, "reader", tmp_path, name, client, CHECKS)
+    served = {check: said.checks[check] for check in CHECKS if check in said.checks}
+    assert served == dict.fromkeys(served, SAID)
+    assert (said.work.folder / "read.txt").read_text() == f"{said.work.secret}\n" * len(served)
+
+
+@pytest.mark.needs_program("node")
+def test_claude_code_runs_its_shell(
+    program: Program, work: Workplace, from_npm: Callable[[str], Path]
+) -> None:
+    if not serves(program, "/v1/messages"):
+        pytest.skip("the route /v1/messages is not served yet")
+    start = from_npm("claude-code") / "node_modules" / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"
+    small = ("--tools", "Bash", "--system-prompt", "Be brief.")  # a prompt that a CPU reads in a second
+    done = work.run(
+        ["node", start, "-p", "hello", *small, "--allowedTools", "Bash", "--output-format", "json"],
+        ANTHROPIC_BASE_URL=program.url,
+        ANTHROPIC_AUTH_TOKEN=program.key,
+        ANTHROPIC_MODEL="claude",
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+    )
+    assert done.code == 0, (done.out, done.err)
+    assert json.loads(done.out)["result"] == SAID
+    assert (work.folder / "proof.txt").read_text() == work.secret + "\n"
