@@ -72,6 +72,7 @@ PURE = frozenset(
         "controlplane.protocols.rescue.harmony",
         "controlplane.protocols.rescue.hermes",
         "controlplane.protocols.rescue.jsoncall",
+        "controlplane.protocols.rescue.lexicon",
         "controlplane.protocols.rescue.llama",
         "controlplane.protocols.rescue.markdown",
         "controlplane.protocols.rescue.mistral",

@@ -11,11 +11,13 @@ What is decided here, and why:
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 from controlplane.protocols.ir import Delta, Failure, Reasoning, Stop, Text, Tool, ToolArgs, ToolStart
 from controlplane.protocols.rescue.calls import Calls
 from controlplane.protocols.rescue.formats import FORMATS
+from controlplane.protocols.rescue.lexicon import Lexicon, lexicon
 from controlplane.protocols.rescue.offered import Offered
 from controlplane.protocols.rescue.scanner import Hit, Piece, Scanner
 
@@ -26,6 +28,14 @@ Kind = Literal[
 
 _SMALL: Final = 4096
 """Characters of reasoning that a small ``max_tokens`` may have cut."""
+
+
+@lru_cache(64)
+def _lexica(off: frozenset[str], tools: bool) -> tuple[Lexicon, Lexicon]:
+    """What to look for in a text, and what in the reasoning that an engine has told apart."""
+    formats = [entry for entry in FORMATS if entry.kind not in off and (tools or not entry.calls)]
+    thoughts = [entry for entry in formats if entry.thoughts and "reasoning_calls" not in off]
+    return lexicon(formats), lexicon(thoughts)
 
 
 class Rescuer:
@@ -48,9 +58,8 @@ class Rescuer:
     ) -> None:
         self._rescued: dict[str, int] = {}
         offered = Offered(tools)
-        formats = [entry for entry in FORMATS if entry.kind not in off and (offered or not entry.calls)]
-        thoughts = [] if "reasoning_calls" in off else [entry for entry in formats if entry.thoughts]
-        self._content = Scanner(formats, offered, thinking, whole)
+        content, thoughts = _lexica(off, bool(offered))
+        self._content = Scanner(content, offered, thinking, whole)
         self._thinking = Scanner(thoughts, offered, True, whole)
         self._calls = Calls(offered, seed, frozenset(off), self._rescued)
         self._has_tools = bool(offered)

@@ -4,13 +4,11 @@ What it answers depends on the text alone, never on where it was cut: nothing is
 the text would decide it the same way.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from controlplane.protocols.ir import Reasoning, Text
 from controlplane.protocols.rescue.base import ANY, MORE, Format, Found, More, Place, Reader, begins
+from controlplane.protocols.rescue.lexicon import Lexicon
 from controlplane.protocols.rescue.markdown import Markdown
 from controlplane.protocols.rescue.offered import Offered
 
@@ -31,12 +29,6 @@ class Hit:
 Piece = Text | Reasoning | Hit
 
 
-@lru_cache(64)
-def _marks(marks: str) -> re.Pattern[str]:
-    """Finds the characters with which something may begin; backticks matter for what is quoted."""
-    return re.compile(f"[`{re.escape(marks)}]" if marks else r"(?!)")
-
-
 class Scanner:
     """Reads one stream of text: an engine's content, or the reasoning that it has told apart.
 
@@ -44,20 +36,13 @@ class Scanner:
     the text begins after it.
     """
 
-    def __init__(self, formats: Sequence[Format], offered: Offered, thinking: bool, whole: bool) -> None:
+    def __init__(self, lexicon: Lexicon, offered: Offered, thinking: bool, whole: bool) -> None:
         self.thinking = thinking
         self._whole = whole
         self._offered = offered
-        self._formats: dict[str, list[Format]] = {}
-        for entry in formats:
-            for mark in dict.fromkeys(opener[0] for opener in entry.openers):
-                self._formats.setdefault(mark, []).append(entry)
-        first = "".join(self._formats)
-        later = [
-            mark for mark, some in self._formats.items() if any(entry.where != "answer" for entry in some)
-        ]
-        self._later = _marks("".join(later))
-        self._hot = _marks(first)
+        self._lexicon = lexicon
+        self._marks = lexicon.marks
+        self._hot = lexicon.first
         self._markdown = Markdown()
         self._blank = True  # no text but white space yet
         self._swallow = False  # white space that comes now belongs to the tag before it
@@ -76,9 +61,9 @@ class Scanner:
 
     def quiet(self, text: str) -> bool:
         """The common case: nothing is held back and nothing can begin in `text`, which may go on as it is."""
-        if self._held or self._swallow or self._hot.search(text):
+        if self._held or self._swallow or (self._marks.search(text) and self._hot.search(text)):
             return False
-        self._markdown.plain(text)
+        self._markdown.read(text)
         if self._blank and not self.thinking and text.strip():
             self._speak()
         return True
@@ -115,12 +100,13 @@ class Scanner:
         at = tries = 0
         while at < len(text):
             if not self._candidates:
-                at = self._to_mark(text, at)
-                if at == len(text):
-                    break
-                if self._open(text, at, final) is MORE:
-                    self._held.append(text[at:])
+                text = text[self._to_mark(text, at) :]
+                at = 0
+                if text and self._open(text, final) is MORE:
+                    self._held.append(text)
                     self._wake = ANY
+                    break
+                if not text:
                     break
             body = text[at:]
             hit = self._read(body, final, cut)
@@ -142,25 +128,21 @@ class Scanner:
 
     def _to_mark(self, text: str, at: int) -> int:
         """Let everything pass in which nothing begins; answers where something may."""
-        while at < len(text):
-            mark = self._hot.search(text, at)
-            stop = mark.start() if mark else len(text)
-            if stop == at and text[at] != "`":
-                break
-            stop = max(stop, at + 1)
-            self._emit(text[at:stop])
-            at = stop
-        return at
+        text = text[at:]
+        mark = self._hot.search(text)
+        stop = mark.start(mark.lastindex or 0) if mark else len(text)
+        self._emit(text[:stop])
+        return at + stop
 
-    def _open(self, text: str, at: int, final: bool) -> More | None:
-        """Find the candidates there; MORE when it takes more text to know them."""
+    def _open(self, text: str, final: bool) -> More | None:
+        """Find the candidates that `text` begins with; MORE when it takes more text to know them."""
         might = False
         markdown = self._markdown
         self._place = place = Place(self._blank, markdown.line_start, self.thinking, markdown.quoted)
-        for entry in self._formats.get(text[at], ()):
+        for entry in self._lexicon.formats.get(text[0], ()):
             if not self._may_stand(entry, place):
                 continue
-            opener = begins(text, at, entry.openers)
+            opener = begins(text, 0, entry.openers)
             if opener is MORE:
                 might = True
             elif isinstance(opener, str):
@@ -220,7 +202,7 @@ class Scanner:
 
     def _speak(self) -> None:
         self._blank = False
-        self._hot = self._later
+        self._hot = self._lexicon.later
 
     def _emit(self, text: str) -> None:
         if self._swallow:
