@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients.agents import Server, run_claude_code
 from tests.clients.stage import Stage
 from tests.clients.workplace import Workplace
 from tests.simulators.strict_engine import Fault, Script
@@ -27,15 +28,8 @@ class ClaudeCode:
 
     def does(self, task: str, model: str = "strict") -> dict[str, Any]:
         """What it reports at the end of a task, having had no refusal from the engine."""
-        start = self.package / "node_modules" / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"
-        done = self.work.run(
-            ["node", start, "-p", task, "--allowedTools", "Bash,Read,Agent", "--output-format", "json"],
-            ANTHROPIC_BASE_URL=self.stage.url,
-            ANTHROPIC_AUTH_TOKEN=self.stage.key,
-            ANTHROPIC_MODEL=model,
-            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
-            DISABLE_TELEMETRY="1",
-        )
+        server = Server(self.stage.url, self.stage.key, model)
+        done = run_claude_code(self.package, self.work, server, task)
         assert self.stage.engine.refusals == []
         assert done.code == 0, (done.out, done.err)
         report: dict[str, Any] = json.loads(done.out)

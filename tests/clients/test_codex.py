@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.agents import Server, run_codex
 from tests.clients.stage import Stage
 from tests.clients.workplace import Workplace
 from tests.simulators.strict_engine import Fault, Script
@@ -16,15 +17,6 @@ pytestmark = [
     pytest.mark.timeout(400),  # the first one installs
 ]
 
-CONFIG = """
-model_provider = "flock"
-[model_providers.flock]
-name = "flock"
-base_url = "{url}/v1"
-env_key = "FLOCK_KEY"
-wire_api = "responses"
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Codex:
@@ -34,17 +26,11 @@ class Codex:
 
     def does(self, task: str, model: str = "strict") -> str:
         """What it says at the end of a task, having had no refusal from the engine."""
-        settings, last = self.work.home / ".codex", self.work.home / "last.txt"
-        settings.mkdir(exist_ok=True)
-        (settings / "config.toml").write_text(CONFIG.format(url=self.stage.url))
-        start = self.package / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
-        free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
-        done = self.work.run(
-            ["node", start, "exec", *free, "--json", "-m", model, "-o", last, task], FLOCK_KEY=self.stage.key
-        )
+        server = Server(self.stage.url, self.stage.key, model)
+        done = run_codex(self.package, self.work, server, task)
         assert self.stage.engine.refusals == []
         assert done.code == 0, (done.out, done.err)
-        return last.read_text()
+        return (self.work.home / "last.txt").read_text()
 
 
 @pytest.fixture

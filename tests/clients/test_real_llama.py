@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.agents import Server, run_claude_code, run_codex
 from tests.clients.programs import run_against
 from tests.clients.stage import serves
 from tests.clients.workplace import Workplace
@@ -21,12 +22,14 @@ COPY = "cp secret.txt proof.txt"
 CALLS = {
     "reader": {"name": "read_file", "arguments": {"path": "secret.txt"}},
     "claude": {"name": "Bash", "arguments": {"command": COPY}},
+    "codex": {"name": "exec_command", "arguments": {"cmd": COPY}},
 }
 SAID = "Hello! The quick brown fox jumps over a lazy dog."
 CHECKS = [
     f"{surface}-{way}" for surface in ("chat", "responses", "messages") for way in ("whole", "streamed")
 ]
-LONG = 32_768
+LONG = 65_536
+"""The prompt of Codex takes half of it, at a byte or two for each token."""
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +62,19 @@ def test_claude_code_runs_its_shell(
 ) -> None:
     if not serves(program, "/v1/messages"):
         pytest.skip("the route /v1/messages is not served yet")
-    start = from_npm("claude-code") / "node_modules" / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"
-    small = ("--tools", "Bash", "--system-prompt", "Be brief.")  # a prompt that a CPU reads in a second
-    done = work.run(
-        ["node", start, "-p", "hello", *small, "--allowedTools", "Bash", "--output-format", "json"],
-        ANTHROPIC_BASE_URL=program.url,
-        ANTHROPIC_AUTH_TOKEN=program.key,
-        ANTHROPIC_MODEL="claude",
-        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
-    )
+    server = Server(program.url, program.key, "claude")
+    small = ("--tools", "Bash", "--system-prompt", "Be brief.")
+    done = run_claude_code(from_npm("claude-code"), work, server, "hello", *small)
     assert done.code == 0, (done.out, done.err)
     assert json.loads(done.out)["result"] == SAID
+    assert (work.folder / "proof.txt").read_text() == work.secret + "\n"
+
+
+@pytest.mark.needs_program("node")
+def test_codex_runs_its_shell(program: Program, work: Workplace, from_npm: Callable[[str], Path]) -> None:
+    if not serves(program, "/v1/responses"):
+        pytest.skip("the route /v1/responses is not served yet")
+    done = run_codex(from_npm("codex"), work, Server(program.url, program.key, "codex"), "hello")
+    assert done.code == 0, (done.out, done.err)
+    assert (work.home / "last.txt").read_text() == SAID
     assert (work.folder / "proof.txt").read_text() == work.secret + "\n"
