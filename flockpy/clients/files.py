@@ -70,21 +70,15 @@ class ConnectedFiles:
         planned_paths = {str(plan.path) for plan in planned}
         left = [receipt for path, receipt in earlier.items() if path not in planned_paths]
         undone = [_plan_undo(receipt) for receipt in left]
-        outcomes: list[Outcome] = []
-        receipts: list[FileReceipt] = []
+        # The receipt first: what it promises and was not done is found undone, what it does not tell of would stay.
+        receipts = tuple(receipt for plan in planned if (receipt := plan.receipt()))
         try:
-            for plan in planned:
-                outcome, receipt = plan.carry_out()
-                outcomes.append(outcome)
-                receipts += [receipt] if receipt else []
-            outcomes += [plan.carry_out() for plan in undone]
-        except OSError as error:
-            raise StartError(f"{error.filename} cannot be written: {error.strerror}") from None
-        finally:
             if receipts:
                 private_dir(self._receipt.parent)
-                write_private(self._receipt, msgspec.json.encode(Receipt(tuple(receipts))).decode() + "\n")
-        return outcomes
+                write_private(self._receipt, msgspec.json.encode(Receipt(receipts)).decode() + "\n")
+            return [plan.carry_out() for plan in (*planned, *undone)]
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be written: {error.strerror}") from None
 
     def disconnect(self) -> list[Outcome]:
         """Take everything back. Raises StartError, changing nothing."""
@@ -121,17 +115,14 @@ class _Plan:
     earlier: FileReceipt | None
     unchanged: bool
 
-    def carry_out(self) -> tuple[Outcome, FileReceipt | None]:
-        if self.unchanged:
-            return Outcome(self.path, "unchanged"), self.earlier
-        folders = [parent for parent in self.path.parents if not parent.exists()]
-        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
-        private_dir(self.path.parent)
-        if self.base is not None:
-            write_private(_backup(self.path), self.base)
-        write_private(self.path, self.text)
+    def receipt(self) -> FileReceipt | None:
+        """What is to be kept of it; None for a file that was as it should be before we came."""
         earlier = self.earlier
-        return Outcome(self.path, "written"), FileReceipt(
+        if self.unchanged:
+            return earlier
+        folders = [str(parent) for parent in self.path.parents if not parent.exists()]
+        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
+        return FileReceipt(
             path=str(self.path),
             format=self.format,
             merged=self.merged,
@@ -139,8 +130,17 @@ class _Plan:
             mode=earlier.mode if earlier else mode,
             written=_hash(self.text),
             before=_hash(self.base or ""),
-            folders=(*(earlier.folders if earlier else ()), *map(str, folders)),
+            folders=(*(earlier.folders if earlier else ()), *folders),
         )
+
+    def carry_out(self) -> Outcome:
+        if self.unchanged:
+            return Outcome(self.path, "unchanged")
+        private_dir(self.path.parent)
+        if self.base is not None:
+            write_private(_backup(self.path), self.base)
+        write_private(self.path, self.text)
+        return Outcome(self.path, "written")
 
 
 @dataclass(frozen=True, slots=True)

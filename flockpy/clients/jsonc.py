@@ -88,6 +88,9 @@ def insert(text: str, holder: Node, key: str | None, value: Any) -> str:
     first = holder.slots[0]
     if "\n" not in text[holder.start : first.start]:
         made = name + _dump(value, text, outer)
+        comma = _comma_after(text, last.node.end)
+        if comma is not None:
+            return text[: comma + 1] + " " + made + "," + text[comma + 1 :]
         return text[: last.node.end] + ", " + made + text[last.node.end :]
     inner = _indent_at(text, first.start)
     comma = _comma_after(text, last.node.end)
@@ -110,8 +113,10 @@ def remove(text: str, holder: Node, slot: Slot) -> str:
     index = holder.slots.index(slot)
     start, end = slot.start, slot.node.end
     comma = _comma_after(text, end)
-    if comma is not None:
+    if comma is not None and not text[end:comma].strip():
         end = comma + 1
+    elif comma is not None:
+        text = text[:comma] + text[comma + 1 :]
     elif index:
         before = _comma_after(text, holder.slots[index - 1].node.end)
         if before is not None:

@@ -1,5 +1,6 @@
 """The files of a client on disk: written for their owner alone, taken back to the byte, never half done."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from flockpy.clients.files import BACKUP, ConnectedFiles
 from flockpy.clients.render import Settings
 from flockpy.clients.render import settings as settings_of
 from flockpy.errors import StartError
+from flockpy.security import write_private
 from tests.unit.flockpy.clients.makers import JSON_FILES, TOML_FILES, YAML_FILES, connection
 
 CLIENTS = load_clients()
@@ -146,3 +148,25 @@ def test_what_was_there_already_is_not_ours_to_take(tmp_path: Path):
     assert [outcome.did for outcome in files.connect(_settings(tmp_path, "hermes"))] == ["unchanged"]
     assert files.disconnect() == []
     assert (tmp_path / ".hermes" / "config.yaml").exists()
+
+
+def test_a_disk_that_fills_half_way_leaves_nothing_that_disconnect_does_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = tmp_path / ".codex" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('model = "mine"\n')
+    before = _tree(tmp_path)
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "flockpy-models.json":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_private(path, text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flockpy.clients.files.write_private", full)
+        with pytest.raises(StartError, match=r"flockpy-models.json cannot be written: No space"):
+            _files(tmp_path).connect(_settings(tmp_path, "codex-cli"))
+    assert "flockpy" in config.read_text()
+    _files(tmp_path).disconnect()
+    assert _tree(tmp_path) == before
