@@ -5,7 +5,7 @@ it was started with under the name ``default_model``, or one of the models in it
 """
 
 from flockpy.engines.adoption import Ask, Found, Listing, Served, Survey, public_id, read
-from flockpy.engines.base import Loading, Quirks, Wrong
+from flockpy.engines.base import Quirks, Wrong
 
 HEALTH, MODELS = "/health", "/v1/models"
 DEFAULT_MODEL = "default_model"
@@ -30,8 +30,8 @@ class MlxAdopter:
 
     def survey(self) -> Survey:
         health = yield Ask(HEALTH)
-        if health.status == 503:  # while it loads; and for ever, when it could not
-            return Loading()
+        if health.status == 503:
+            return Wrong("it could not load its model, or stumbled over a request, and serves no more: restart it")
         if health.status != 200:
             return Wrong(f"{HEALTH} answered with status {health.status}: this is not MLX-LM")
         said = yield Ask(MODELS)

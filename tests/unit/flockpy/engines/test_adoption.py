@@ -117,8 +117,15 @@ def test_mlx_without_a_cache_says_nothing_and_serves_all_the_same():
     assert outcome == Found("mlx", (Served("default_model", "default_model", 8),))
 
 
-def test_mlx_that_is_not_healthy_is_loading():
-    assert found("mlx", {"/health": 503}) == Loading()
+def test_mlx_that_is_not_healthy_will_not_be_so_again():
+    outcome = found("mlx", {"/health": 503})
+    assert isinstance(outcome, Wrong)
+    assert "restart it" in outcome.reason
+
+
+@pytest.mark.parametrize("name", ["llamacpp", "vllm", "openai"])
+def test_an_engine_that_says_so_is_loading(name: str):
+    assert found(name, {"/props": 503, "/v1/models": 503}) == Loading()
 
 
 def shown(*capabilities: str, **more: Any) -> dict[str, Any]:
