@@ -70,6 +70,7 @@ class Instance:
             capabilities=self.spec.model.capabilities,
             pid=launched.ref.pid if launched else None,
             memory_bytes=usage.memory_bytes if usage else 0,
+            engine_model=launched.driver.engine_model(self.spec.model.id) if launched else "",
         )
 
     @property
@@ -180,7 +181,11 @@ class Instance:
                     reason = f"the engine has not answered for {now - quiet.since:.0f} s and does nothing"
                     return self._events.put_nowait(lifecycle.Hung(reason))
             if isinstance(answer, Answering):
-                self._events.put_nowait(lifecycle.Answered(answer.slots, answer.context_window))
+                slots, context = (
+                    answer.slots or self.spec.options.slots,
+                    answer.context_window or self._context,
+                )
+                self._events.put_nowait(lifecycle.Answered(slots, context))
             wrong_since = (wrong_since or now) if isinstance(answer, Wrong) else None
             if isinstance(answer, Wrong) and wrong_since is not None and now - wrong_since >= WRONG_S:
                 return self._events.put_nowait(lifecycle.Hung(answer.reason))
@@ -193,13 +198,25 @@ class Instance:
     async def _question(self, launched: Launched, serving: bool) -> Readiness | None:
         """What the engine answers; `Loading` stands for any sign of life. None: no answer."""
         driver, endpoint = launched.driver, launched.endpoint
-        path = driver.health_path if serving else driver.ready_path
+        path, body = (driver.health_path, b"") if serving else (driver.ready_path, driver.ready_body)
         headers = {} if serving else {"authorization": f"Bearer {endpoint.key}"}
+        if body:
+            headers["content-type"] = "application/json"
+        method, url = "POST" if body else "GET", endpoint.url + path
         try:
-            answer = await self._http.request("GET", endpoint.url + path, headers=headers, timeout_s=ANSWER_S)
+            answer = await self._http.request(method, url, headers=headers, body=body, timeout_s=ANSWER_S)
         except NoAnswer:
             return None
-        return Loading() if serving else driver.readiness(answer.status, answer.body)
+        if not serving:
+            return driver.readiness(answer.status, answer.body)
+        broken = driver.health(answer.status)
+        return Wrong(broken) if broken else Loading()
+
+    @property
+    def _context(self) -> int:
+        """Tokens that an engine which does not tell was asked for, within what the model can."""
+        trained, asked = self.spec.model.context_window, self.spec.options.context
+        return min(trained, asked) if trained else asked
 
 
 _LIKELY = {

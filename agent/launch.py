@@ -17,7 +17,7 @@ from flockpy.engines.base import EngineDriver, Listen, Machine
 from flockpy.errors import BadRequest
 from flockpy.gguf import read_metadata
 from flockpy.ids import Entropy
-from flockpy.modelfile import GgufMetadata
+from flockpy.modelfile import ModelMetadata
 from flockpy.node import EngineInfo
 from flockpy.paths import DataDir
 from flockpy.placement import Endpoint, PlacementSpec
@@ -49,13 +49,13 @@ class NoLaunch(Exception):
         self.hopeless = hopeless
 
 
-async def inspect(path: str) -> GgufMetadata | None:
+async def inspect(path: str) -> ModelMetadata | None:
     """What a model file says of itself; None when it is no GGUF file.
 
     Raises FileNotFoundError, and BadRequest when it is damaged.
     """
 
-    def look(file: Path) -> GgufMetadata | None:
+    def look(file: Path) -> ModelMetadata | None:
         if not file.exists():
             raise FileNotFoundError(path)
         return read_metadata(file) if path.endswith(".gguf") else None
@@ -75,7 +75,7 @@ class Launcher:
     processes: Processes
     entropy: Entropy
     free_memory: Callable[[], int]
-    inspect: Callable[[str], Awaitable[GgufMetadata | None]] = inspect
+    inspect: Callable[[str], Awaitable[ModelMetadata | None]] = inspect
     records: Records = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Launcher:
         log_file = self.data.engine_log(record.spec.model.id)
         return Launched(ref, driver, _endpoint(record), log_file, enginelog.size(log_file), found=True)
 
-    async def _look_at(self, spec: PlacementSpec) -> GgufMetadata | None:
+    async def _look_at(self, spec: PlacementSpec) -> ModelMetadata | None:
         try:
             meta = await self.inspect(spec.model.path)
         except FileNotFoundError:

@@ -16,6 +16,7 @@ import psutil
 
 from agent.hardware import KINDS
 from flockpy.config import Config
+from flockpy.engines import mlx
 from flockpy.engines.base import EngineDriver, Machine
 from flockpy.engines.fake import FakeDriver
 from flockpy.engines.llamacpp import PROGRAM
@@ -23,7 +24,7 @@ from flockpy.node import Device, EngineInfo, Hardware, NodeInfo
 from flockpy.version import VERSION
 
 TOOL_S = 10.0
-_PACKAGES = ("xllamacpp",)
+_PACKAGES = ("xllamacpp", mlx.PACKAGE)
 _BUILDS = (re.compile(r"\bbuild (\d+)"), re.compile(r"version: b?(\d+) \("))
 """How builds of llama.cpp tell their number, newest first."""
 
@@ -68,6 +69,8 @@ async def probe(config: Config, drivers: Sequence[EngineDriver], run: Run = run_
     if server:
         programs[PROGRAM] = server
         versions[PROGRAM] = build_number(await run((server, "--version")))
+    if server := shutil.which(mlx.PROGRAM):
+        programs[mlx.PROGRAM] = server
     cores = physical_cores()
     machine = Machine(
         os=sys.platform,

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import BinaryIO
 
 from flockpy.errors import BadRequest
-from flockpy.modelfile import GgufMetadata, Kind, Pooling
+from flockpy.modelfile import Kind, ModelMetadata, Pooling
 
 Value = str | int | float | bool | tuple[int | float | bool, ...]
 
@@ -42,7 +42,7 @@ _BLOCKS = {  # tensor type: (elements, bytes) of one block
 _POOLINGS: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
 
-def read_metadata(path: Path) -> GgufMetadata:
+def read_metadata(path: Path) -> ModelMetadata:
     """Read `path`'s metadata. Raises BadRequest naming the file and what is wrong with it."""
     try:
         with path.open("rb") as file:
@@ -112,7 +112,7 @@ class _Reader:
             self.skip(_U64.unpack_from(self._buffer, self._at)[0] + 8)
 
 
-def _parse(reader: _Reader, size: int) -> GgufMetadata:
+def _parse(reader: _Reader, size: int) -> ModelMetadata:
     if size < 24:
         raise _Broken(f"it has only {size} bytes")
     magic = int(reader.scalar(_U32)).to_bytes(4, "little")
@@ -175,7 +175,7 @@ def _tensors(reader: _Reader, count: int) -> tuple[int, int]:
     return parameters, span
 
 
-def _metadata(values: dict[str, Value], size: int, parameters: int) -> GgufMetadata:
+def _metadata(values: dict[str, Value], size: int, parameters: int) -> ModelMetadata:
     architecture = _text(values, "general.architecture")
     if not architecture:
         raise _Broken("it names no architecture (general.architecture)")
@@ -189,7 +189,7 @@ def _metadata(values: dict[str, Value], size: int, parameters: int) -> GgufMetad
     key_length = _integer(values, f"{architecture}.attention.key_length", head)
     value_length = _integer(values, f"{architecture}.attention.value_length", head)
     name = "".join(c for c in _text(values, "general.name")[:200] if c.isprintable())
-    return GgufMetadata(
+    return ModelMetadata(
         architecture=architecture[:64],
         kind=kind,
         name=name,

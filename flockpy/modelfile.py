@@ -1,12 +1,12 @@
 """What is known of a model from its own file, and what follows from that. Pure.
 
-`flockpy.gguf.read_metadata` reads it.
+`flockpy.gguf.read_metadata` reads it, for a Hugging Face folder `flockpy.modelfolder.read_folder`.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from flockpy.placement import Capability
+from flockpy.placement import Capability, Format
 
 Kind = Literal["model", "adapter", "projector"]
 Pooling = Literal["mean", "cls", "last", "rank"]
@@ -17,8 +17,8 @@ _ENCODERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class GgufMetadata:
-    """The metadata of one file. Lengths in tokens or elements; `size_bytes` of this file, one of `parts`.
+class ModelMetadata:
+    """The metadata of one file or folder. Lengths in tokens or elements; `size_bytes` of this file, one of `parts`.
 
     `context_length` is 0 and texts are "" where the file says nothing. `cache_elements`: the key and value
     elements that one token of context takes, over all layers; `head_elements`: the width of one key head.
@@ -38,9 +38,10 @@ class GgufMetadata:
     head_elements: int
     pooling: Pooling | None
     chat_template: str
+    format: Format = "gguf"
 
 
-def capabilities(meta: GgufMetadata) -> tuple[Capability, ...]:
+def capabilities(meta: ModelMetadata) -> tuple[Capability, ...]:
     """What the model can be asked for; () for a file that is no model by itself (an adapter, a projector)."""
     if meta.kind != "model":
         return ()
@@ -51,10 +52,10 @@ def capabilities(meta: GgufMetadata) -> tuple[Capability, ...]:
     return ("chat", "completion", "tools") if "tools" in meta.chat_template else ("chat", "completion")
 
 
-def details(meta: GgufMetadata) -> dict[str, str | int | bool]:
+def details(meta: ModelMetadata) -> dict[str, str | int | bool]:
     """The metadata worth keeping beside an installed model, as plain values."""
     return {
-        "format": "gguf",
+        "format": meta.format,
         "architecture": meta.architecture,
         "name": meta.name,
         "quantization": meta.quantization,

@@ -58,6 +58,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="state"):
 
 Status = Pending | Fetching | Starting | Ready | Draining | Stopped | Failed
 
+Format = Literal["gguf", "safetensors"]
+"""How weights are kept: one GGUF file (perhaps in parts), or a Hugging Face folder."""
 Capability = Literal["chat", "completion", "embedding", "tools", "vision", "rerank", "transcription"]
 
 
@@ -69,6 +71,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     size_bytes: int
     context_window: int
     capabilities: tuple[Capability, ...] = ("chat", "completion")
+    format: Format = "gguf"
 
 
 class EngineOptions(msgspec.Struct, frozen=True):

@@ -1,10 +1,11 @@
-"""Model files on the leader's machine: found, examined, and made into installed models."""
+"""Model files and folders on the leader's machine: found, examined, and made into installed models."""
 
 import asyncio
 import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from controlplane.cluster.events import Event, ModelInstalled, ModelScaled, Plac
 from controlplane.cluster.join import Meta
 from controlplane.cluster.state import ClusterState, InstalledModel
 from controlplane.cluster.store import Cluster
-from flockpy import gguf
+from flockpy import gguf, modelfolder
 from flockpy.errors import BadRequest, Conflict, FlockError, NotFound
-from flockpy.modelfile import capabilities, details
+from flockpy.modelfile import ModelMetadata, capabilities, details
 from flockpy.paths import demo_model
 
 DEMO = "flock-demo"
@@ -32,16 +33,19 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A usable model file. `path` is absolute, `real` with links followed; `size_bytes` of all parts."""
+    """A usable model file or folder. `path` is absolute, `real` with links followed; `size_bytes` of all parts."""
 
     path: str
     real: str
     size_bytes: int
-    metadata: gguf.GgufMetadata
+    metadata: ModelMetadata
 
 
 def examine(path: Path) -> ModelFile:
-    """Read what a file says of itself; it blocks. Raises NotFound or BadRequest with `field` ref."""
+    """Read what a file or a Hugging Face folder says of itself; it blocks.
+
+    Raises NotFound or BadRequest with `field` ref.
+    """
     try:
         kind = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -49,9 +53,7 @@ def examine(path: Path) -> ModelFile:
             "There is no such file on the leader's machine, or it may not be read.", field="ref"
         ) from error
     if stat.S_ISDIR(kind):
-        raise BadRequest(
-            "This is a directory, not a model file.", field="ref", hint=f"flockpy model scan {path}"
-        )
+        return _examine_folder(path)
     if not stat.S_ISREG(kind):
         raise BadRequest("This is not a regular file.", field="ref")
     try:
@@ -62,6 +64,21 @@ def examine(path: Path) -> ModelFile:
     if not capabilities(metadata):
         raise BadRequest(f"This file is no model by itself: it holds {metadata.kind} weights.", field="ref")
     return ModelFile(str(path), str(path.resolve()), _size(path, metadata), metadata)
+
+
+def _examine_folder(path: Path) -> ModelFile:
+    if not modelfolder.is_model_folder(path):
+        raise BadRequest(
+            "This is a directory, not a model file, and it holds no model (config.json and *.safetensors).",
+            field="ref",
+            hint=f"flockpy model scan {path}",
+        )
+    try:
+        metadata = modelfolder.read_folder(path)
+    except BadRequest as error:
+        error.field = "ref"
+        raise
+    return ModelFile(str(path), str(path.resolve()), metadata.size_bytes, metadata)
 
 
 def id_from(path: str) -> str:
@@ -108,6 +125,9 @@ def scan(directory: Path) -> Iterator[ModelFile]:
     seen = 0
     for folder, folders, names in os.walk(directory):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
+        if modelfolder.CONFIG in names and modelfolder.is_model_folder(Path(folder)):
+            with suppress(FlockError):
+                yield examine(Path(folder))
         for name in sorted(names):
             seen += 1
             if seen > SCAN_FILES:
@@ -147,7 +167,7 @@ def _moved(state: ClusterState, model: InstalledModel) -> list[Event]:
     return [ModelInstalled(model), *(PlacementDropped(id) for id in outdated)]
 
 
-def _size(path: Path, metadata: gguf.GgufMetadata) -> int:
+def _size(path: Path, metadata: gguf.ModelMetadata) -> int:
     """Bytes of all parts. Raises NotFound when one is missing, BadRequest when `path` is not the first."""
     if metadata.parts == 1:
         return metadata.size_bytes

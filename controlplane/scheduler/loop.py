@@ -82,7 +82,14 @@ class Scheduler:
     def _spec(self, model: InstalledModel) -> PlacementSpec:
         return PlacementSpec(
             id=new_id("p", self._cluster.entropy),
-            model=ModelSpec(model.id, model.path, model.size_bytes, model.context_window, model.capabilities),
+            model=ModelSpec(
+                model.id,
+                model.path,
+                model.size_bytes,
+                model.context_window,
+                model.capabilities,
+                "safetensors" if model.details.get("format") == "safetensors" else "gguf",
+            ),
             engine=model.engine,
             options=fit.options(self._config.engine.defaults),
         )

@@ -9,7 +9,7 @@ from flockpy.engines.base import EngineDriver, Quirks
 from flockpy.engines.embedded import EmbeddedDriver
 from flockpy.engines.fake import FakeDriver
 from flockpy.engines.llamacpp import LlamaCppAdopter, LlamaCppDriver
-from flockpy.engines.mlx import MlxAdopter
+from flockpy.engines.mlx import MlxAdopter, MlxDriver
 from flockpy.engines.ollama import OllamaAdopter
 from flockpy.engines.openai_compatible import OpenAiCompatibleAdopter
 from flockpy.engines.vllm import VllmAdopter
@@ -17,6 +17,7 @@ from flockpy.engines.vllm import VllmAdopter
 _STARTED: tuple[EngineDriver, ...] = (
     LlamaCppDriver(),
     EmbeddedDriver(),
+    MlxDriver(),
     FakeDriver(),
 )
 _ADOPTED: tuple[Callable[[], Adopter], ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flockpy.modelfile import GgufMetadata
+from flockpy.modelfile import ModelMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 
@@ -85,7 +85,7 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """It serves: `slots` requests at once, each with `context_window` tokens."""
+    """It serves: `slots` requests at once, each with `context_window` tokens; 0 where it does not tell."""
 
     slots: int
     context_window: int
@@ -134,6 +134,11 @@ class EngineDriver(Protocol):
         ...
 
     @property
+    def ready_body(self) -> bytes:
+        """b"": `ready_path` is a GET; else the JSON to POST there."""
+        ...
+
+    @property
     def load_path(self) -> str: ...
 
     def availability(self, machine: Machine) -> EngineInfo:
@@ -145,13 +150,13 @@ class EngineDriver(Protocol):
         ...
 
     def settle(
-        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+        self, model: ModelSpec, meta: ModelMetadata | None, options: EngineOptions, memory_bytes: int | None
     ) -> EngineOptions:
         """The options it will really run with: capped by the model and by `memory_bytes` (None: no cap)."""
         ...
 
     def command(
-        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+        self, spec: PlacementSpec, meta: ModelMetadata | None, listen: Listen, machine: Machine
     ) -> Launch:
         """How to start it; the options in `spec` are settled. `meta` None: the model is no GGUF file."""
         ...
@@ -163,7 +168,15 @@ class EngineDriver(Protocol):
         """
         ...
 
+    def engine_model(self, model_id: str) -> str:
+        """What requests must call a model that it was started with."""
+        ...
+
     def readiness(self, status: int, body: bytes) -> Readiness: ...
+
+    def health(self, status: int) -> str:
+        """Why an answer of `health_path` with this status means that it serves no more; "" when it does not."""
+        ...
 
     def load(self, body: bytes) -> Load | None:
         """What the answer of `load_path` says; None when it cannot be read."""

@@ -4,7 +4,7 @@ import msgspec
 
 from flockpy.engines import llama
 from flockpy.engines.base import Launch, Listen, Machine
-from flockpy.modelfile import GgufMetadata, Pooling
+from flockpy.modelfile import ModelMetadata, Pooling
 from flockpy.node import EngineInfo
 from flockpy.placement import PlacementSpec
 
@@ -51,7 +51,7 @@ class EmbeddedDriver(llama.Family):
         return EngineInfo(self.name, True, version)
 
     def command(
-        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+        self, spec: PlacementSpec, meta: ModelMetadata | None, listen: Listen, machine: Machine
     ) -> Launch:
         settings = HostSettings(
             path=spec.model.path,

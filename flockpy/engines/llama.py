@@ -7,7 +7,7 @@ import msgspec
 
 from flockpy.engines import memory
 from flockpy.engines.base import Answering, Load, Loading, Machine, Quirks, Readiness, Wrong
-from flockpy.modelfile import GgufMetadata, Pooling
+from flockpy.modelfile import ModelMetadata, Pooling
 from flockpy.placement import EngineOptions, ModelSpec
 
 # Measured on builds 11549 and 11669: a streamed answer promises keep-alive and the socket is closed all the
@@ -84,7 +84,7 @@ def refusal(model: ModelSpec) -> str:
     return "" if model.path.endswith(".gguf") else f"{model.path} is not a .gguf file"
 
 
-def pooling(model: ModelSpec, meta: GgufMetadata | None) -> Pooling | None:
+def pooling(model: ModelSpec, meta: ModelMetadata | None) -> Pooling | None:
     """How a model that embeds or ranks sums up its input; None for one that generates text."""
     if "rerank" in model.capabilities:
         return "rank"
@@ -94,7 +94,7 @@ def pooling(model: ModelSpec, meta: GgufMetadata | None) -> Pooling | None:
 
 
 def batch(
-    model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, machine: Machine
+    model: ModelSpec, meta: ModelMetadata | None, options: EngineOptions, machine: Machine
 ) -> int | None:
     """Tokens to read at a time; None leaves it to the engine."""
     if pooling(model, meta) is not None:
@@ -103,7 +103,7 @@ def batch(
 
 
 def settle(
-    model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+    model: ModelSpec, meta: ModelMetadata | None, options: EngineOptions, memory_bytes: int | None
 ) -> EngineOptions:
     """Options that the model's shape and the memory allow."""
     kv_cache = options.kv_cache if options.kv_cache in memory.CACHE_TYPES else "f16"
@@ -130,18 +130,25 @@ class Family:
     quirks: Quirks = QUIRKS
     health_path = HEALTH_PATH
     ready_path = READY_PATH
+    ready_body = b""
     load_path = LOAD_PATH
 
     def refusal(self, model: ModelSpec) -> str:
         return refusal(model)
 
     def settle(
-        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+        self, model: ModelSpec, meta: ModelMetadata | None, options: EngineOptions, memory_bytes: int | None
     ) -> EngineOptions:
         return settle(model, meta, options, memory_bytes)
 
     def estimate(self, size_bytes: int, cache_elements: int, options: EngineOptions) -> int:
         return memory.estimate(size_bytes, cache_elements, options)
+
+    def engine_model(self, model_id: str) -> str:
+        return model_id
+
+    def health(self, status: int) -> str:
+        return ""
 
     def readiness(self, status: int, body: bytes) -> Readiness:
         return readiness(status, body)

@@ -5,7 +5,7 @@ import msgspec
 from flockpy.engines import llama
 from flockpy.engines.adoption import Ask, Found, Listing, Served, Survey, public_id, read
 from flockpy.engines.base import Answering, Launch, Listen, Machine, Quirks, Wrong
-from flockpy.modelfile import GgufMetadata
+from flockpy.modelfile import ModelMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import Capability, PlacementSpec
 
@@ -34,7 +34,7 @@ class LlamaCppDriver(llama.Family):
         return EngineInfo(self.name, False, reason=reason)
 
     def command(
-        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+        self, spec: PlacementSpec, meta: ModelMetadata | None, listen: Listen, machine: Machine
     ) -> Launch:
         options = spec.options
         arguments = {

@@ -5,7 +5,7 @@ The driver; the child process runs `server`. Pure.
 
 from flockpy.engines import llama
 from flockpy.engines.base import Launch, Listen, Machine
-from flockpy.modelfile import GgufMetadata
+from flockpy.modelfile import ModelMetadata
 from flockpy.node import EngineInfo
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 
@@ -27,12 +27,12 @@ class FakeDriver(llama.Family):
         )
 
     def settle(
-        self, model: ModelSpec, meta: GgufMetadata | None, options: EngineOptions, memory_bytes: int | None
+        self, model: ModelSpec, meta: ModelMetadata | None, options: EngineOptions, memory_bytes: int | None
     ) -> EngineOptions:
         return options
 
     def command(
-        self, spec: PlacementSpec, meta: GgufMetadata | None, listen: Listen, machine: Machine
+        self, spec: PlacementSpec, meta: ModelMetadata | None, listen: Listen, machine: Machine
     ) -> Launch:
         module = (machine.python, "-P", "-m", "flockpy.engines.fake")
         argv = (*module, "--port", str(listen.port), "--alias", spec.model.id, "--script", spec.model.path)

@@ -11,6 +11,7 @@ from controlplane.cluster.store import Cluster
 from flockpy import gguf
 from flockpy.errors import BadRequest, NotFound
 from flockpy.paths import demo_model
+from tests.tiny_models import tiny_folder
 from tests.unit.controlplane.builders import (
     LoopClock,
     MemoryMeta,
@@ -54,6 +55,21 @@ def test_a_scan_skips_what_is_hidden_and_later_parts(parts: list[Path], tmp_path
     (tmp_path / ".cache").mkdir()
     shutil.copy(demo_model(), tmp_path / ".cache" / "x.gguf")
     assert [Path(file.path).name for file in install.scan(tmp_path)] == ["big-00001-of-00003.gguf"]
+
+
+def test_a_hugging_face_folder_is_a_model_by_the_folders_name(tmp_path: Path):
+    folder = shutil.copytree(tiny_folder(mode="text"), tmp_path / "Tiny-4bit")
+    file = install.examine(folder)
+    model = install.installed(file, install.id_from(file.path), "n_1", 0.0)
+    assert (model.id, model.details["format"]) == ("tiny-4bit", "safetensors")
+    assert (model.size_bytes, model.context_window) == ((folder / "model.safetensors").stat().st_size, 4096)
+    assert model.capabilities == ("chat", "completion", "tools")
+    assert [found.path for found in install.scan(tmp_path)] == [str(folder)]
+    (folder / "config.json").write_text("[]")
+    assert list(install.scan(tmp_path)) == []
+    (folder / "config.json").unlink()
+    with pytest.raises(BadRequest, match="it holds no model"):
+        install.examine(folder)
 
 
 async def test_the_demo_model_follows_the_program_to_its_new_place():

@@ -7,8 +7,9 @@ from flockpy.engines import DRIVERS, llama, quirks
 from flockpy.engines.base import Answering, EngineDriver, Listen, Load, Loading, Machine, Wrong
 from flockpy.engines.embedded import HOST_ENV, EmbeddedDriver, HostSettings
 from flockpy.engines.llamacpp import LlamaCppDriver
+from flockpy.engines.mlx import MlxDriver
 from flockpy.gguf import read_metadata
-from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
+from flockpy.placement import Capability, EngineOptions, ModelSpec, PlacementSpec
 from tests.tiny_models import tiny_model
 
 KEY = "the-secret-key"
@@ -18,7 +19,7 @@ MACHINE = Machine(
     physical_cores=8,
     python="python3",
     cpu_flags=frozenset({"avx2", "fma"}),
-    programs={"llama-server": "/opt/llama-server"},
+    programs={"llama-server": "/opt/llama-server", "mlx_lm.server": "/opt/mlx_lm.server"},
     versions={"llama-server": "11669", "xllamacpp": "2026.10"},
 )
 
@@ -33,7 +34,8 @@ def spec(*, embedding: bool = False, **options: int | str | bool) -> PlacementSp
 def test_no_command_line_shows_the_key(driver: EngineDriver):
     launch = driver.command(spec(), None, Listen(4711, KEY), MACHINE)
     assert not any(KEY in argument for argument in launch.argv)
-    assert any(KEY in value for value in launch.env.values())
+    knows_keys = driver.name != "mlx"
+    assert any(KEY in value for value in launch.env.values()) is knows_keys
     assert KEY not in repr(launch) + repr(Listen(4711, KEY))
 
 
@@ -70,9 +72,47 @@ def test_the_embedded_engine_needs_avx2_where_the_flags_are_known():
     assert driver.availability(arm).available
 
 
+def folder(*able: Capability) -> ModelSpec:
+    return ModelSpec("tiny", "/models/tiny", 1000, 4096, able or ("chat", "completion"), "safetensors")
+
+
+def test_mlx_serves_folders_that_generate_and_llama_files():
+    mlx, llama = MlxDriver(), LlamaCppDriver()
+    assert mlx.refusal(folder()) == ""
+    assert "only generates" in mlx.refusal(folder("embedding"))
+    assert "no Hugging Face folder" in mlx.refusal(spec().model)
+    assert "not a .gguf file" in llama.refusal(folder())
+
+
+def test_mlx_is_kept_from_the_network_from_web_pages_and_from_our_packages():
+    launch = MlxDriver().command(PlacementSpec("p_1", folder()), None, Listen(4711, KEY), MACHINE)
+    pairs = dict(zip(launch.argv[1::2], launch.argv[2::2], strict=True))
+    assert launch.argv[0] == "/opt/mlx_lm.server"
+    assert (pairs["--host"], pairs["--allowed-origins"]) == ("127.0.0.1", "http://127.0.0.1:4711")
+    assert launch.env == {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+    ours = Machine("darwin", "arm64", 8, "python3", versions={"mlx-lm": "0.32.2"})
+    launch = MlxDriver().command(PlacementSpec("p_1", folder()), None, Listen(4711, KEY), ours)
+    assert launch.argv[:4] == ("python3", "-m", "mlx_lm", "server")
+    assert "PYTHONPATH" not in launch.env
+
+
+def test_mlx_is_ready_when_it_has_answered_and_broken_when_it_says_so():
+    driver = MlxDriver()
+    assert driver.readiness(200, b"{}") == Answering(0, 0)
+    refused = driver.readiness(404, b'{"error": "generation thread died"}')
+    assert refused == Wrong("it does not answer: generation thread died")
+    assert driver.readiness(404, b"Not Found") == Wrong("it does not answer: status 404")
+    assert driver.health(503) != driver.health(200) == ""
+
+
+def test_mlx_settles_on_what_the_model_was_trained_for():
+    options = MlxDriver().settle(folder(), None, EngineOptions(context=100_000), 2**20)
+    assert (options.context, options.kv_cache) == (4096, "f16")
+
+
 def test_an_engine_that_is_not_installed_says_how_to_get_it():
     bare = Machine("linux", "x86_64", 8, "python3")
-    for driver in (EmbeddedDriver(), LlamaCppDriver()):
+    for driver in (EmbeddedDriver(), LlamaCppDriver(), MlxDriver()):
         found = driver.availability(bare)
         assert not found.available
         assert "install" in found.reason
