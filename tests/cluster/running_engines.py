@@ -29,7 +29,23 @@ def llama_server(folder: Path, *arguments: str) -> Iterator[str]:
 
 
 @contextmanager
-def _started(argv: Sequence[str], log: Path, environ: dict[str, str]) -> Iterator[str]:
+def vllm(folder: Path, model: Path, name: str, key: str) -> Iterator[str]:
+    """A vLLM that serves `model` on this machine's CPU to those who have the key; its address."""
+    argv = ("vllm", "serve", str(model), "--host", "127.0.0.1", "--served-model-name", name)
+    argv += ("--enforce-eager", "--max-model-len", "1024", "--enable-auto-tool-choice")
+    argv += ("--tool-call-parser", "hermes")
+    environ = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_API_KEY": key,
+        "HF_HOME": str(folder),
+        "HF_HUB_OFFLINE": "1",
+    }
+    with _started(argv, folder / "log", environ, within_s=600) as url:
+        yield url
+
+
+@contextmanager
+def _started(argv: Sequence[str], log: Path, environ: dict[str, str], within_s: float = 60) -> Iterator[str]:
     port = free_port()
     with log.open("wb") as file:
         server = subprocess.Popen(
@@ -41,11 +57,11 @@ def _started(argv: Sequence[str], log: Path, environ: dict[str, str]) -> Iterato
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: _healthy(url), f"{argv[0]} serves; see {log}", 60)
+        eventually(lambda: _healthy(url), f"{argv[0]} serves; see {log}", within_s)
         yield url
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(30)
 
 
 def _healthy(url: str) -> bool:
