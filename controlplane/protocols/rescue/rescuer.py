@@ -105,6 +105,9 @@ class Rescuer:
         return out
 
     def _text(self, delta: Text | Reasoning) -> None:
+        if not delta.text and not (isinstance(delta, Reasoning) and delta.signature):
+            self._out.append(delta)
+            return
         if isinstance(delta, Text):
             scanner, other = self._content, self._thinking
         else:
