@@ -59,7 +59,7 @@ class Rescuer:
         self._rescued: dict[str, int] = {}
         offered = Offered(tools)
         content, thoughts = _lexica(off, bool(offered))
-        self._content = Scanner(content, offered, thinking, whole)
+        self._content = Scanner(content, offered, thinking and "think" not in off, whole)
         self._thinking = Scanner(thoughts, offered, True, whole)
         self._calls = Calls(offered, seed, frozenset(off), self._rescued)
         self._has_tools = bool(offered)

@@ -130,6 +130,28 @@ def test_every_rescued_call_is_an_offered_one_with_an_object(data, text):
     assert answer.stop == Stop("tool_calls" if answer.calls else "stop")
 
 
+@given(st.data(), soup, soup, deltas.answers(blocks=2), REASONS)
+def test_what_comes_out_is_a_legal_stream(data, thoughts, text, own, reason):
+    """Each call begins once, in order, before its arguments; it ends once, with the reason that its calls make true."""
+    came = [*map(Reasoning, data.draw(in_pieces(thoughts))), *map(Text, data.draw(in_pieces(text)))]
+    own = [delta for delta in own if not isinstance(delta, Stop | Counted)]
+    out = through(Rescuer(tools=ALL), [*came, *own, Stop(reason)])
+    begun = 0
+    for delta in out:
+        if isinstance(delta, ToolStart):
+            assert delta.index == begun
+            assert delta.id and delta.name
+            begun += 1
+        elif isinstance(delta, ToolArgs):
+            assert delta.index < begun
+    assert [delta for delta in out if isinstance(delta, Stop)] == out[-1:]
+    stop = fold(out).stop
+    assert stop is not None
+    assert stop.reason in (
+        ("tool_calls", "length", "content_filter") if begun else ("stop", "length", "content_filter")
+    )
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="<[{&`"), min_size=1), max_size=6))
 def test_text_without_the_first_character_of_any_tag_is_never_held_back(pieces):
     rescuer = Rescuer(tools=ALL)
