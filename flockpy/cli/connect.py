@@ -81,7 +81,7 @@ def disconnect(
             output.line(_said(outcome))
         return
     anything = model("auto", 0)
-    shown = rendered(chosen, Connection("http://localhost:8080", "", anything, (anything,)))
+    shown = rendered(chosen, Connection("http://localhost", "", anything, (anything,), os.environ))
     if as_json:
         output.document(
             {"id": shown.id, "unset": list(shown.env), "undo": list(shown.undo), "written": files.connected}
