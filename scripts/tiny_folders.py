@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts import tiny_models
-from scripts.tiny_models import HEAD, TEMPLATE, VOCABULARY, Mode, TinyModel, Tokenizer, Weights
+from scripts.tiny_models import HEAD, VOCABULARY, Mode, TinyModel, Tokenizer, Weights
 
 NAMES = {
     "attn_q": "self_attn.q_proj",
@@ -61,7 +61,7 @@ def write(model: TinyModel, folder: Path) -> None:
         "bos_token": None,
         "model_max_length": model.context,
         "clean_up_tokenization_spaces": False,
-        "chat_template": TEMPLATE,
+        "chat_template": tiny_models.template_of(model),
     }
     _json(folder / "tokenizer_config.json", about)
 

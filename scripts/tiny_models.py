@@ -141,8 +141,9 @@ def successors(model: TinyModel, tokenizer: Tokenizer) -> tuple[list[tuple[int, 
     if model.mode in ("tool", "agent"):
         call, json, called = ids[CALL], ids[f"\n{model.tool_call}\n"], ids[CALLED]
         calls = [(newline, call), (call, json), (json, called), (called, stop), (stop, stop)]
-        told = [(ids[TOLD], text[0]), *itertools.pairwise(text), (text[-1], stop)]
-        return (calls if model.mode == "tool" else [*calls, *told]), call
+        if model.mode == "agent":
+            calls += [(ids[TOLD], text[0]), *itertools.pairwise(text), (text[-1], stop)]
+        return calls, call
     if len(set(text)) < len(text) or newline in text:
         raise ValueError(f"a word or sign occurs twice in {model.text!r}; each must be a token of its own")
     last = (text[-1], text[0] if model.mode == "loop" else stop)
@@ -190,6 +191,10 @@ def layer_weights(model: TinyModel, index: int) -> Weights:
     return weights | {"attn_norm": np.ones(model.dim), "ffn_norm": np.ones(model.dim)}
 
 
+def template_of(model: TinyModel) -> str:
+    return AGENT_TEMPLATE if model.mode == "agent" else TEMPLATE
+
+
 def tokenizer_of(model: TinyModel) -> tuple[Tokenizer, list[str]]:
     """The tokenizer, and those of its tokens that are signs. Raises ValueError when there are too many."""
     specials = [END, START, STOP, CALL, CALLED]
@@ -224,7 +229,7 @@ def write(model: TinyModel, path: Path) -> None:
     if model.pooling is not None:
         file.add_pooling_type(gguf.PoolingType(model.pooling))
     _add_tokenizer(file, tokenizer, specials)
-    file.add_chat_template(AGENT_TEMPLATE if model.mode == "agent" else TEMPLATE)
+    file.add_chat_template(template_of(model))
     half = np.float16
     file.add_tensor("token_embd.weight", embedding.astype(half))
     file.add_tensor("output.weight", output.astype(half))
