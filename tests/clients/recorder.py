@@ -1,8 +1,9 @@
 """Stands between a client and a leader, and keeps what the client sends for the corpus in ``tests/golden/clients``.
 
-    python -m tests.clients.recorder 8081 http://127.0.0.1:8080 FOLDER
+    python -m tests.clients.recorder 8081 http://127.0.0.1:8080 FOLDER [TEXT=INSTEAD…]
 
-Point the client at the first port; each POST becomes a numbered file in FOLDER, scrubbed. Name those worth keeping.
+Point the client at the first port; each POST becomes a numbered file in FOLDER, scrubbed, each TEXT (the folder where
+the client works) replaced. Name those worth keeping.
 """
 
 import http.client
@@ -11,7 +12,7 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,10 +29,11 @@ class Recorder(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, upstream: str, folder: Path) -> None:
+    def __init__(self, port: int, upstream: str, folder: Path, places: Mapping[str, str]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.upstream = urlsplit(upstream).netloc
-        self._folder = folder
+        machine = {f"{Path.home()}/": "/users/me/", platform.release(): "6.1.0", socket.gethostname(): "host"}
+        self._folder, self._places = folder, {**machine, **places}
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -42,9 +44,8 @@ class Recorder(ThreadingHTTPServer):
     def keep(self, path: str, headers: dict[str, str], data: bytes) -> None:
         """Write one request."""
         key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        places = {str(Path.home()): "/users/me", platform.release(): "6.1.0", socket.gethostname(): "host"}
         request = {"method": "POST", "path": path, "headers": headers, "body": json.loads(data)}
-        kept = scrubbed(request, places | ({key: "KEY"} if key else {}))
+        kept = scrubbed(request, {**self._places, **({key: "KEY"} if key else {})})
         with self._lock:
             number = len(list(self._folder.glob("*.json"))) + 1
             text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
@@ -88,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def recording(upstream: str, folder: Path) -> Iterator[Recorder]:
     """Such a recorder, running."""
-    with Recorder(0, upstream, folder) as recorder:
+    with Recorder(0, upstream, folder, {}) as recorder:
         thread = threading.Thread(target=recorder.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -99,5 +100,6 @@ def recording(upstream: str, folder: Path) -> Iterator[Recorder]:
 
 
 if __name__ == "__main__":
-    with Recorder(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])) as server:
+    given = dict(text.split("=", 1) for text in sys.argv[4:])
+    with Recorder(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), given) as server:
         server.serve_forever()

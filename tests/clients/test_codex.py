@@ -9,7 +9,7 @@ import pytest
 from tests.clients.agents import Server, run_codex
 from tests.clients.stage import Stage
 from tests.clients.workplace import Workplace
-from tests.simulators.strict_engine import Fault, Script
+from tests.simulators.strict_engine import GPT, Fault, Script
 
 pytestmark = [
     pytest.mark.needs_program("node"),
@@ -46,6 +46,16 @@ def test_it_reads_two_files_at_once_while_the_model_thinks_aloud(codex: Codex, w
     codex.stage.engine.play(Script(reasoning="I will look at both of them.", split=1))
     said = codex.does("Please do flock-task:read:secret.txt,other.txt")
     assert said == f"It says {work.secret} and {work.other}."
+
+
+def test_its_subagent_reads_a_file(codex: Codex, work: Workplace) -> None:
+    """The tools for it are in a namespace."""
+    assert codex.does("Please do flock-task:delegate:secret.txt") == f"It says {work.secret}."
+
+
+def test_it_takes_a_patch_that_is_no_json(codex: Codex, work: Workplace) -> None:
+    assert codex.does("Please do flock-task:patch:secret.txt", GPT) == f"It says {work.secret}."
+    assert (work.folder / "patched.txt").read_text() == work.secret + "\n"
 
 
 def test_it_shows_a_picture_to_the_model(codex: Codex, work: Workplace) -> None:

@@ -19,7 +19,8 @@ from tests.simulators import strict_answers as answers
 from tests.simulators.strict_rules import complaints
 from tests.simulators.tool_model import play
 
-MODEL = "strict"
+MODEL, GPT = "strict", "gpt-5.5"
+"""The model, and the same by a name for which Codex has tools of its own."""
 CONTEXT = 200_000
 
 
@@ -135,9 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "/health":
                 self._json(200, {"status": "ok"})
             case "/v1/models":
-                model: dict[str, Any] = {"id": MODEL, "object": "model", "created": 1, "owned_by": "tests"}
-                model["max_model_len"] = CONTEXT
-                self._json(200, {"object": "list", "data": [model]})
+                what = {"object": "model", "created": 1, "owned_by": "tests", "max_model_len": CONTEXT}
+                self._json(200, {"object": "list", "data": [{"id": it, **what} for it in (MODEL, GPT)]})
             case _:
                 self._json(404, answers.error(404, f"no route GET {self.path}", "not_found_error"))
 

@@ -4,7 +4,8 @@ The task stands anywhere in what the user says:
 
     flock-task:read:FILE[,FILE…]     read the files with a shell or a reader, all of them at once, and say their secrets
     flock-task:look:FILE             read a picture and say the digest of its bytes
-    flock-task:delegate:FILE         let a subagent read the file
+    flock-task:delegate:FILE         let a subagent read the file, and wait for it where there is a tool for that
+    flock-task:patch:FILE            read the file, and patch what it says into patched.txt
     flock-task:edit:FILE             without tools: write the secret into a file, in a form that Aider understands
 
 A secret is what `SECRET` matches; the model knows it from nowhere else than from the tool's result.
@@ -19,13 +20,16 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
-TASK = re.compile(r"flock-task:(read|look|delegate|edit):([\w./,-]*\w)")
+TASK = re.compile(r"flock-task:(read|look|delegate|patch|edit):([\w./,-]*\w)")
 SECRET = re.compile(r"FLOCK-SECRET-[0-9a-f]{12}")
 GREETING = "Hello from the strict engine."
 
 _SHELL = re.compile(r"bash|shell|exec|terminal|run_command", re.IGNORECASE)
 _READER = re.compile(r"read|view|open|cat", re.IGNORECASE)
-_AGENT = re.compile(r"^(task|agent|spawn_agent)$", re.IGNORECASE)
+_AGENT = re.compile(r"(^|__)(task|agent|spawn_agent)$", re.IGNORECASE)
+_WAIT = re.compile(r"(^|__)wait_agent$")
+_AGENT_ID = re.compile(r'"agent_id"\s*:\s*"([^"]+)"')
+_PATCH = re.compile(r"(^|__)apply_patch$")
 _COMMAND = ("command", "cmd")
 _PATH = ("file_path", "filePath", "absolute_path", "filepath", "path", "file", "filename")
 _PROMPT = ("prompt", "message")
@@ -63,9 +67,10 @@ def play(body: Fields) -> Turn:
     after = messages[at + 1 :]
     if kind == "edit":
         return Turn(_edit(messages, files[0]))
-    if any(message["role"] == "tool" for message in after):
-        return Turn(_formed(body, _report(kind, after)))
     tools = [tool["function"] for tool in body.get("tools", ())]
+    if any(message["role"] == "tool" for message in after):
+        further = _further(kind, tools, list(_results(after)))
+        return Turn(calls=(further,)) if further else Turn(_formed(body, _report(kind, after)))
     if not tools or body.get("tool_choice") == "none":
         return Turn(_formed(body, "A task with a file"))
     calls = [call for file in files if (call := _call(kind, tools, file))]
@@ -119,7 +124,7 @@ def _call(kind: str, tools: Sequence[Fields], file: str) -> Call | None:
     wanted: list[tuple[re.Pattern[str], tuple[str, ...], str]] = [(_READER, _PATH, file)]
     if kind == "delegate":
         wanted = [(_AGENT, _PROMPT, f"Please do flock-task:read:{file}")]
-    elif kind == "read":
+    elif kind in ("read", "patch"):
         wanted.insert(0, (_SHELL, _COMMAND, f"cat {file}"))
     for names, fields, value in wanted:
         for tool in tools:
@@ -127,6 +132,21 @@ def _call(kind: str, tools: Sequence[Fields], file: str) -> Call | None:
             field = next((field for field in fields if field in properties), None)
             if field and names.search(tool["name"]):
                 return Call(tool["name"], json.dumps(_arguments(tool["parameters"], field, value)))
+    return None
+
+
+def _further(kind: str, tools: Sequence[Fields], results: Sequence[str]) -> Call | None:
+    """The second call that a task needs, when it has had one."""
+    if len(results) != 1 or kind not in ("delegate", "patch"):
+        return None
+    secret, agent = SECRET.search(results[0]), _AGENT_ID.search(results[0])
+    for tool in tools:
+        if kind == "patch" and secret and _PATCH.search(tool["name"]):
+            patch = f"*** Begin Patch\n*** Add File: patched.txt\n+{secret.group()}\n*** End Patch\n"
+            (field,) = tool["parameters"]["properties"]
+            return Call(tool["name"], json.dumps({field: patch}))
+        if kind == "delegate" and agent and not secret and _WAIT.search(tool["name"]):
+            return Call(tool["name"], json.dumps({"targets": [agent.group(1)]}))
     return None
 
 
