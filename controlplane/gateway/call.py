@@ -32,6 +32,7 @@ class Call:
 
     key: Key | None = None
     asked_model: str = ""
+    dropped: tuple[str, ...] = ()
     model: str = ""
     stream: bool = False
     stage: Stage = "queued"

@@ -5,12 +5,14 @@ from typing import Final
 
 import msgspec
 
-from controlplane.gateway import upstream
+from controlplane.gateway import translate, upstream
 from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.outbound import Shaped, outbound
 from controlplane.gateway.stream import Progress, Tap
 from controlplane.protocols.assembly import assemble, can_assemble
 from controlplane.protocols.base import Usage
+from controlplane.protocols.translated import Neutral
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
@@ -20,6 +22,7 @@ from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Silent,
 
 MAX_ANSWER: Final = 256 * 2**20
 MAX_REFUSAL: Final = 2**20
+_JSON: Final = b"application/json"
 _NO_ANSWER: Final = frozenset({401, 403, 429, 503})
 """An engine's statuses that speak of the engine (not ours, busy, half loaded), never of the request."""
 
@@ -42,8 +45,10 @@ class Forwarder:
         call, replica = job.call, decision.replica
         quirks = quirks_of(replica.engine)
         # An engine that was here before us is asked for what the client asks for, and for nothing more.
-        live = quirks.hears_leaving_by_writing and can_assemble(call.surface.name) and not replica.adopted
-        data = upstream.body_for(
+        streams = isinstance(job.inbound, Neutral) or can_assemble(call.surface.name)
+        live = quirks.hears_leaving_by_writing and streams and not replica.adopted
+        out = outbound(
+            call.surface,
             job.inbound,
             job.body,
             model=replica.model_id,
@@ -51,7 +56,8 @@ class Forwarder:
             max_tokens_cap=job.admission.max_tokens_cap,
             live=live,
         )
-        head = upstream.head_of(replica.endpoint, call.surface.name, len(data), job.traceparent)
+        data = out.data
+        head = upstream.head_of(replica.endpoint, out.path, out.content_type, len(data), job.traceparent)
         attempt = Attempt(decision)
         call.attempts = (*call.attempts, attempt)
         try:
@@ -86,14 +92,20 @@ class Forwarder:
             if answer.status >= 400:
                 refusal = upstream.refusal(answer.status, await exchange.body(MAX_REFUSAL), engine)
                 raise call.surface.explain(job.body, job.route.capabilities) or refusal
-            if call.stream:
+            if isinstance(job.inbound, Neutral):
+                if job.encoder is None:
+                    await translate.collect(job, job.inbound, exchange, self._clock)
+                else:
+                    await translate.stream(job, job.inbound, job.encoder, exchange, self._clock)
+            elif call.stream:
                 await self._relay(job, exchange, quirks, live=live)
             elif live:
                 answer, usage = await self._collect(job, exchange, engine)
                 self._whole(job, answer, quirks, usage)
             else:
+                content_type = answer.get(b"content-type") or _JSON
                 answer = await exchange.body(MAX_ANSWER)
-                self._whole(job, answer, quirks, call.surface.usage(answer))
+                self._whole(job, answer, quirks, call.surface.usage(answer), content_type)
         finally:
             call.on_cancel = None
             exchange.abort()
@@ -128,13 +140,19 @@ class Forwarder:
         except msgspec.DecodeError as error:
             raise EngineDied(f"the engine {engine} answered nonsense: {error}", retry_after=1) from None
 
-    def _whole(self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None) -> None:
-        call = job.call
+    def _whole(
+        self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None, content_type: bytes = _JSON
+    ) -> None:
+        call, surface = job.call, job.call.surface
         call.first_byte = self._clock.monotonic()
+        if isinstance(surface, Shaped):
+            answer = surface.render(
+                job.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
+            )
         if replace := upstream.id_fix(call.surface.name, quirks):
             answer = answer.replace(*replace, 1)
         job.settle("ok", 200, usage, answer)
-        job.reply.whole(200, b"application/json", answer)
+        job.reply.whole(200, content_type if surface.name == "transcriptions" else _JSON, answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic

@@ -1,11 +1,13 @@
 """An admitted request with everything its steps share, and the one place where it is settled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controlplane.gateway import counts
 from controlplane.gateway.call import Call
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Usage
+from controlplane.protocols.ir import Encoder, Meta
 from controlplane.routing.table import Route
 from controlplane.tenants.meter import Admission
 from controlplane.tenants.model import LOCAL_USER, Outcome, TokensSource, UsageRecord
@@ -30,6 +32,19 @@ class Job:
     reply: Reply
     metrics: Metrics
     clock: Clock
+    encoder: Encoder | None = None
+
+    def meta(self) -> Meta:
+        """What a translated answer says of itself."""
+        call = self.call
+        return Meta(
+            call.request_id, call.asked_model or call.model, int(call.time), self.admission.prompt_tokens
+        )
+
+    def mended(self, kinds: Mapping[str, int]) -> None:
+        """Count what was mended in the engine's answer, by kind."""
+        for kind, count in kinds.items():
+            self.metrics.mended.labels(self.call.model, kind).inc(count)
 
     def settle(self, outcome: Outcome, status: int, usage: Usage | None = None, answer: bytes = b"") -> None:
         """Write the request's one usage record; later calls do nothing. `status` is what the client got.

@@ -8,6 +8,7 @@ from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound
+from controlplane.protocols.translated import Neutral, TranslatedSurface
 from controlplane.routing.resolve import AUTO, Unknown, Wanted, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
@@ -47,18 +48,22 @@ class Pipeline:
         route = self._resolve(call, inbound)
         admission = self._admit(call, inbound, route, len(body))
         job = Job(call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock)
+        if isinstance(inbound, Neutral) and isinstance(call.surface, TranslatedSurface):
+            call.dropped = inbound.request.dropped
+            if inbound.stream:
+                job.encoder = reply.encoder = call.surface.encoder(inbound, job.meta())
         self._calls.add(call)
         try:
             await self._dispatcher.serve(job)
         except ClientGone:
             given_up = Overloaded(f"the request was cancelled by {call.cancelled_by}")
             left = call.cancelled_by == "client"
-            job.settle("cancelled", 200 if reply.started else LEFT if left else given_up.status)
+            job.settle("cancelled", 200 if reply.started else LEFT if left else call.surface.status(given_up))
             if not left:
                 reply.error(given_up)
         except FlockError as error:
             outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
-            job.settle(outcome, 200 if reply.started else error.status)
+            job.settle(outcome, 200 if reply.started else call.surface.status(error))
             reply.error(error)
         finally:
             job.settle("failed", 500)
@@ -66,7 +71,10 @@ class Pipeline:
 
     def _resolve(self, call: Call, inbound: Inbound) -> Route:
         """The model asked for. Raises UnknownModel, Forbidden, BadRequest."""
-        call.asked_model, call.stream = inbound.model, inbound.stream
+        call.asked_model = inbound.model
+        call.stream = (
+            inbound.stream and call.surface.name != "transcriptions"
+        )  # their engines' streams are short
         table, allowed = self._table(), call.key.models if call.key else None
         route: Route | Unknown | None = table.routes.get(inbound.model)
         if route is None:
@@ -102,7 +110,7 @@ class Pipeline:
                 model=route.model_id,
                 surface=call.surface.name,
                 stream=inbound.stream,
-                prompt_bytes=size,
+                prompt_bytes=0 if call.surface.name == "transcriptions" else size,
                 max_tokens=tokens,
                 context_window=route.context_window,
                 choices=inbound.choices,

@@ -12,9 +12,16 @@ from controlplane.gateway.call import Call
 from controlplane.gateway.connection import too_large
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.reply import Reply
+from controlplane.protocols.anthropic import MessagesSurface
 from controlplane.protocols.base import Surface
 from controlplane.protocols.listing import render_list, render_one
+from controlplane.protocols.ollama import OllamaChatSurface, OllamaGenerateSurface
+from controlplane.protocols.ollama_embed import OllamaEmbedSurface
 from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface, EmbeddingSurface
+from controlplane.protocols.rerank import RerankSurface
+from controlplane.protocols.responses import ResponsesSurface
+from controlplane.protocols.transcription import TranscriptionSurface
+from controlplane.protocols.translated import TranslatedSurface
 from controlplane.routing.table import RoutingTable
 from controlplane.tenants.model import Key
 from flockpy.clock import Clock
@@ -29,10 +36,21 @@ Authenticate = Callable[[Sequence[tuple[bytes, bytes]], str], Key | None]
 """The key of a request's headers and client address; None where keys are not required. Raises Unauthenticated."""
 
 CHAT: Final = ChatSurface()
+_RERANK: Final = RerankSurface()
 SURFACES: Final[Mapping[bytes, Surface]] = {
     b"/v1/chat/completions": CHAT,
     b"/v1/completions": CompletionSurface(),
     b"/v1/embeddings": EmbeddingSurface(),
+    b"/v1/messages": TranslatedSurface("messages", MessagesSurface()),
+    b"/v1/responses": TranslatedSurface("responses", ResponsesSurface()),
+    b"/api/chat": TranslatedSurface("ollama", OllamaChatSurface()),
+    b"/api/generate": TranslatedSurface("ollama", OllamaGenerateSurface()),
+    b"/api/embed": OllamaEmbedSurface(once=False),
+    b"/api/embeddings": OllamaEmbedSurface(once=True),
+    b"/v1/rerank": _RERANK,
+    b"/rerank": _RERANK,
+    b"/v2/rerank": _RERANK,
+    b"/v1/audio/transcriptions": TranscriptionSurface(),
 }
 MODELS: Final = b"/v1/models"
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -6,33 +6,41 @@ from functools import lru_cache
 from typing import Final
 
 from controlplane.gateway.asked import Asked
+from controlplane.protocols.ir import Encoder, Failure
 from flockpy.errors import FlockError, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
 
 GRACE_S: Final = 2.0
 """A stream's headers wait this long for the engine's verdict, so that its refusals keep their status."""
 KEEP_ALIVE_S: Final = 10.0
+MAX_DROPPED: Final = 1000
+"""Bytes of ``x-flock-dropped``."""
 
-_STREAM: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 _FINAL: Final = (Unauthenticated, QuotaSpent, NotFound)
 """Errors that asking again does not cure; clients are told to stop."""
 
 
 class Reply:
-    """What a call says to its client. `started`: the status line is out, so errors must go in-band."""
+    """What a call says to its client. `started`: the status line is out, so errors must go in-band. `encoder`: that
+    of a translated stream."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._call = asked.call
         self.started = False
-        self._last = asked.call.started
+        self.encoder: Encoder | None = None
+        self._last = self._said = asked.call.started
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
         """Send a part of a stream, the headers before the first; answers what to wait for before the next."""
+        self._said = now
+        return self._send(data, now)
+
+    def _send(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
         self._last = now
         if self.started:
             return self._asked.write(data)
         self.started = True
-        return self._asked.begin(_STREAM + self._headers(), data)
+        return self._asked.begin(_stream(self._call.surface.stream_type) + self._headers(), data)
 
     def end_stream(self, rest: bytes = b"") -> None:
         self._asked.end(rest)
@@ -45,18 +53,24 @@ class Reply:
     def tick(self, now: float) -> None:
         """Called while there is nothing to say: keeps a stream's client from giving up."""
         call = self._call
-        if call.stream and now - self._last >= (KEEP_ALIVE_S if self.started else GRACE_S):
-            self.push(call.surface.keep_alive(call.request_id, call.model, int(call.time)), now)
+        if not call.stream or now - self._last < (KEEP_ALIVE_S if self.started else GRACE_S):
+            return
+        if self.encoder is not None:
+            self._send(self.encoder.keep_alive(now - self._said), now)
+        else:
+            self._send(call.surface.keep_alive(call.request_id, call.model, int(call.time)), now)
 
     def error(self, error: FlockError) -> None:
         """Tell the client what went wrong: with a status, or as the last event of a stream that has begun."""
         surface = self._call.surface
         if self.started:
-            self._asked.end(surface.stream_error(error))
+            encoder = self.encoder
+            said = encoder.feed((Failure(error),)) + encoder.end() if encoder else surface.stream_error(error)
+            self._asked.end(said)
             return
         self.started = True
         headers = b"content-type: application/json\r\n" + self._headers() + _error_headers(error)
-        self._asked.answer(error.status, headers, surface.error(error))
+        self._asked.answer(surface.status(error), headers, surface.error(error))
 
     def _headers(self) -> bytes:
         call = self._call
@@ -65,12 +79,20 @@ class Reply:
         where = b""
         if call.attempts:
             where = _where(call.node_name, call.attempts[-1].decision.reason)
-        return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b" % (
+        return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b%b" % (
             call.request_id.encode(),
             call.queue_s * 1000,
             _which(call.model),
             where,
+            b"x-flock-dropped: %b\r\n" % _safe(", ".join(call.dropped))[:MAX_DROPPED]
+            if call.dropped
+            else b"",
         )
+
+
+@lru_cache(maxsize=16)
+def _stream(media_type: bytes) -> bytes:
+    return b"content-type: %b\r\ncache-control: no-cache\r\n" % media_type
 
 
 @lru_cache(maxsize=4096)

@@ -12,29 +12,26 @@ from flockpy.engines.base import Quirks
 from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, without_paths
 from flockpy.placement import Endpoint
 
-PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
-
-
 _OPTIONS: msgspec.json.Decoder[Fields | None] = msgspec.json.Decoder(Fields | None)
 
 
 @lru_cache(maxsize=4096)
-def _head_start(endpoint: Endpoint, surface: str) -> bytes:
+def _head_start(endpoint: Endpoint, path: str, content_type: bytes) -> bytes:
     parts = urlsplit(endpoint.url)
     lines = [
-        f"POST {parts.path.rstrip('/')}{PATHS[surface]} HTTP/1.1",
+        f"POST {parts.path.rstrip('/')}{path} HTTP/1.1",
         f"host: {parts.netloc}",
-        "content-type: application/json",
+        f"content-type: {content_type.decode()}",
     ]
     if endpoint.key:
         lines.append(f"authorization: Bearer {endpoint.key}")
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
 
-def head_of(endpoint: Endpoint, surface: str, length: int, traceparent: bytes) -> bytes:
+def head_of(endpoint: Endpoint, path: str, content_type: bytes, length: int, traceparent: bytes) -> bytes:
     """The head of the request to an engine; `traceparent` must have been checked."""
     trace = b"traceparent: " + traceparent + b"\r\n" if traceparent else b""
-    return _head_start(endpoint, surface) + trace + b"content-length: %d\r\n\r\n" % length
+    return _head_start(endpoint, path, content_type) + trace + b"content-length: %d\r\n\r\n" % length
 
 
 def body_for(
@@ -57,8 +54,8 @@ def body_for(
     if (inbound.stream or live) and not inbound.wants_usage:
         options: Fields = decode(_OPTIONS, inbound.fields.get("stream_options", b"null")) or {}
         changes["stream_options"] = {**options, "include_usage": True}
-    if max_tokens_cap is not None:
-        changes["max_tokens"] = max_tokens_cap
+    if inbound.max_tokens is None and (max_tokens_cap or quirks.max_tokens_unless_named):
+        changes["max_tokens"] = max_tokens_cap or quirks.max_tokens_unless_named
     if quirks.ignores_named_tool_choice and "tool_choice" in inbound.fields:
         changes |= _named_tool(inbound)
     return rewrite(inbound.fields, changes) if changes else body

@@ -48,6 +48,8 @@ class Surface(Protocol):
 
     name: SurfaceName
     capability: Capability
+    stream_type: bytes
+    """The media type of its streams; whole answers are JSON."""
 
     def parse(self, body: bytes) -> Inbound:
         """Read what we need of a request and no more: long values are not looked into. Raises BadRequest."""
@@ -62,6 +64,10 @@ class Surface(Protocol):
 
     def wanted(self, inbound: Inbound) -> Wanted:
         """What ``auto`` has to look for."""
+        ...
+
+    def status(self, error: FlockError) -> int:
+        """The HTTP status of an error in this protocol."""
         ...
 
     def error(self, error: FlockError) -> bytes:
@@ -79,6 +85,15 @@ class Surface(Protocol):
     def keep_alive(self, request_id: str, model: str, created: int) -> bytes:
         """A stream event that says nothing and resets the client's idle timer."""
         ...
+
+
+class Plain:
+    """What surfaces share that have streams of server-sent events and errors with their own statuses."""
+
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+
+    def status(self, error: FlockError) -> int:
+        return error.status
 
 
 def read_fields(body: bytes) -> Fields:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Inbound, Usage, decode, read_fields, rewrite
+from controlplane.protocols.base import Inbound, Plain, Usage, decode, read_fields, rewrite
 from controlplane.protocols.openai_chat import EmbeddingSurface
 from controlplane.protocols.openai_error import told
 from controlplane.routing.resolve import Wanted
@@ -39,7 +39,7 @@ _ASKED_ONCE: Final = msgspec.json.Decoder(_AskedOnce)
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
-class OllamaEmbedSurface:
+class OllamaEmbedSurface(Plain):
     """What an engine is sent is `engine_body`; what the client gets is `render`ed from the engine's answer.
 
     `once`: the older route, one text a request.

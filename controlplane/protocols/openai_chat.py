@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from controlplane.protocols.base import Fields, Inbound, Usage, decode, read_fields
+from controlplane.protocols.base import Fields, Inbound, Plain, Usage, decode, read_fields
 from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -174,7 +174,7 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 _EMPTY_CHOICE: Final[dict[str, object]] = {"index": 0, "delta": {}, "finish_reason": None}
 
 
-class _OpenAi:
+class _OpenAi(Plain):
     """What the three surfaces share: errors, usage, keep-alive."""
 
     def error(self, error: FlockError) -> bytes:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Inbound, Usage, decode, read_fields
+from controlplane.protocols.base import Inbound, Plain, Usage, decode, read_fields
 from controlplane.protocols.openai_error import error_body, told
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -54,7 +54,7 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
-class RerankSurface:
+class RerankSurface(Plain):
     """What an engine is sent is `engine_body`; what the client gets is `render`ed from the engine's answer."""
 
     name: SurfaceName = "rerank"

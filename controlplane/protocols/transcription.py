@@ -12,7 +12,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from controlplane.protocols.base import Inbound, Usage
+from controlplane.protocols.base import Inbound, Plain, Usage
 from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -52,7 +52,7 @@ class _Answer(msgspec.Struct):
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
-class TranscriptionSurface:
+class TranscriptionSurface(Plain):
     """`engine_body` and `content_type` are what the engine is sent; its answer, of whatever type, is the client's."""
 
     name: SurfaceName = "transcriptions"

@@ -9,7 +9,9 @@ LOCAL_USER = "local"
 """The user of requests without a key, where keys are not required."""
 
 Scope = Literal["admin", "user", "node"]
-Surface = Literal["chat", "completions", "embeddings", "rerank", "transcriptions"]
+Surface = Literal[
+    "chat", "completions", "embeddings", "messages", "ollama", "rerank", "responses", "transcriptions"
+]
 TokensSource = Literal["engine", "counted", "estimated"]
 Outcome = Literal["ok", "cancelled", "refused", "failed"]
 

@@ -137,6 +137,12 @@ class Metrics:
             ("surface", "code"),
             registry=self.registry,
         )
+        self.mended = Counter(
+            "flockpy_mended",
+            "What was wrong in engines' answers and was put right, by kind",
+            ("model", "kind"),
+            registry=self.registry,
+        )
         self.in_flight = self._gauge("in_flight_requests", "Requests on an engine now", "model", "node")
         self.queued = self._gauge("queued_requests", "Requests that wait for a slot now", "model")
         self.placement = self._gauge(

@@ -1,0 +1,85 @@
+"""Which route of an engine a request goes to, and as what bytes. Pure."""
+
+from typing import Any, Final
+
+import msgspec
+
+from controlplane.gateway.upstream import body_for
+from controlplane.protocols import chat_dialect, completion_dialect
+from controlplane.protocols.base import Inbound, Surface
+from controlplane.protocols.ir import Named, Request
+from controlplane.protocols.ollama_embed import OllamaEmbedSurface
+from controlplane.protocols.rerank import RerankSurface
+from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
+from controlplane.protocols.translated import Neutral
+from flockpy.engines.base import Quirks
+from flockpy.errors import BadRequest
+
+Shaped = RerankSurface | OllamaEmbedSurface
+"""Surfaces that put a request, and its answer, into another shape."""
+
+_CHAT: Final = "/v1/chat/completions"
+_COMPLETIONS: Final = "/v1/completions"
+_PATHS: Final = {
+    "chat": _CHAT,
+    "completions": _COMPLETIONS,
+    "embeddings": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+    "transcriptions": "/v1/audio/transcriptions",
+}
+_JSON: Final = b"application/json"
+
+
+class Outbound(msgspec.Struct, frozen=True):
+    """What is posted to `path` of an engine."""
+
+    path: str
+    data: bytes
+    content_type: bytes = _JSON
+
+
+def outbound(
+    surface: Surface,
+    inbound: Inbound,
+    body: bytes,
+    *,
+    model: str,
+    quirks: Quirks,
+    max_tokens_cap: int | None,
+    live: bool,
+) -> Outbound:
+    """`model` is the engine's name for it; `max_tokens_cap` bounds a request that set no bound; `live` asks for a
+    stream with progress, whatever the client wants. Raises BadRequest."""
+    if isinstance(inbound, Neutral):
+        return translated(
+            inbound.request, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live
+        )
+    path = _PATHS[surface.name]
+    if isinstance(surface, RerankSurface | OllamaEmbedSurface):
+        return Outbound(path, surface.engine_body(inbound, model))
+    if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
+        return Outbound(path, surface.engine_body(inbound, body, model), surface.content_type(inbound))
+    data = body_for(inbound, body, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live)
+    return Outbound(path, data)
+
+
+def translated(
+    request: Request, *, model: str, quirks: Quirks, max_tokens_cap: int | None, live: bool
+) -> Outbound:
+    """A request in the neutral form, as the chat or completions request of an engine: always for a stream."""
+    changes: dict[str, Any] = {}
+    if request.max_tokens is None and (max_tokens_cap or quirks.max_tokens_unless_named):
+        changes["max_tokens"] = max_tokens_cap or quirks.max_tokens_unless_named
+    if isinstance(request.tool_choice, Named) and quirks.ignores_named_tool_choice:
+        name = request.tool_choice.name
+        changes["tools"] = tuple(tool for tool in request.tools if tool.name == name)
+        changes["tool_choice"] = "required"
+        if not changes["tools"]:
+            raise BadRequest(f"tool_choice: no tool named {name!r} is offered in tools", field="tool_choice")
+    if changes:
+        request = msgspec.structs.replace(request, **changes)
+    if request.raw:
+        path, data = _COMPLETIONS, completion_dialect.render_prompt(request, model=model, stream=True)
+    else:
+        path, data = _CHAT, chat_dialect.render_request(request, model=model, stream=True)
+    return Outbound(path, data[:-1] + b',"return_progress":true}' if live else data)

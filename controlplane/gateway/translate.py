@@ -1,0 +1,80 @@
+"""The answer to a translated request: an engine's stream, read and mended, and told in the client's protocol."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from controlplane.gateway.job import Job
+from controlplane.protocols.ir import Delta, Encoder, fold
+from controlplane.protocols.translated import Neutral, Translation, is_content
+from flockpy.clock import Clock
+from flockpy.errors import EngineDied
+from flockpy.http import Exchange
+
+if TYPE_CHECKING:
+    from controlplane.protocols.translated import TranslatedSurface
+
+MAX_ANSWER: Final = 64 * 2**20
+"""Bytes of an engine's stream that are kept until a whole answer can be made of them."""
+
+
+async def stream(job: Job, inbound: Neutral, encoder: Encoder, exchange: Exchange, clock: Clock) -> None:
+    """Pass an engine's stream on. Raises ExchangeBroken, and FlockError for what the engine says in its stream."""
+    call, reply, monotonic = job.call, job.reply, clock.monotonic
+    translation = _begin(job, inbound, whole=False)
+
+    def pass_on(data: bytes) -> "asyncio.Future[None] | None":
+        now = monotonic()
+        deltas = translation.feed(data)
+        if call.first_byte is None and is_content(deltas):
+            call.first_byte, call.stage = now, "generating"
+        out = encoder.feed(deltas)
+        hold = reply.push(out, now) if out else None
+        if translation.failure is not None:
+            raise translation.failure
+        if not out:
+            reply.tick(now)
+        return hold
+
+    await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
+    deltas = translation.end()
+    if translation.failure is not None:
+        raise translation.failure
+    rest = encoder.feed(deltas) + encoder.end()
+    job.mended(translation.rescued)
+    # Before the client can have seen the end: whoever got an answer has a record of it.
+    job.settle("ok", 200, translation.usage)
+    reply.push(rest, monotonic())
+    reply.end_stream()
+
+
+async def collect(job: Job, inbound: Neutral, exchange: Exchange, clock: Clock) -> None:
+    """Make a whole answer of an engine's stream. Raises ExchangeBroken, and FlockError as `stream` does."""
+    call, surface = job.call, cast("TranslatedSurface", job.call.surface)
+    translation = _begin(job, inbound, whole=True)
+    kept: list[Delta] = []
+    size = 0
+
+    def keep(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+        if size > MAX_ANSWER:
+            raise EngineDied(f"the engine answered with more than {MAX_ANSWER} bytes", retry_after=1)
+        kept.extend(translation.feed(data))
+        if translation.failure is not None:
+            raise translation.failure
+
+    await exchange.relay(keep, lambda: None)
+    kept.extend(translation.end())
+    if translation.failure is not None:
+        raise translation.failure
+    call.first_byte = clock.monotonic()
+    answer = surface.render(inbound, fold(kept), job.meta())
+    job.mended(translation.rescued)
+    job.settle("ok", 200, translation.usage)
+    job.reply.whole(200, b"application/json", answer)
+
+
+def _begin(job: Job, inbound: Neutral, *, whole: bool) -> Translation:
+    translation = Translation(inbound.request, seed=job.call.request_id, whole=whole)
+    job.call.events = lambda: translation.events
+    return translation

@@ -1,0 +1,134 @@
+"""Surfaces whose requests go to engines in another protocol, and one answer of an engine on its way back. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from controlplane.protocols.base import Inbound, Usage
+from controlplane.protocols.chat_decoder import ChatDecoder
+from controlplane.protocols.ir import (
+    Answer,
+    Counted,
+    Delta,
+    Encoder,
+    Failure,
+    ImagePart,
+    Meta,
+    Progress,
+    Request,
+    Translated,
+    User,
+)
+from controlplane.protocols.rescue import Kind, Rescuer
+from controlplane.routing.resolve import Wanted
+from controlplane.tenants.model import Surface as SurfaceName
+from flockpy.errors import BadRequest, FlockError
+from flockpy.placement import Capability
+
+_BYTES_PER_TOKEN: Final = 4
+
+
+class Neutral(Inbound, frozen=True):
+    """A request in the neutral form; `size` is that of the client's body, in bytes."""
+
+    request: Request = Request("", ())
+    size: int = 0
+
+
+class TranslatedSurface:
+    """A translating surface in the shape the pipeline knows."""
+
+    capability: Capability = "chat"
+
+    def __init__(self, name: SurfaceName, inner: Translated) -> None:
+        self.name: SurfaceName = name
+        self.stream_type = inner.stream_type
+        self._inner = inner
+
+    def parse(self, body: bytes) -> Neutral:
+        request = self._inner.request(body)
+        return Neutral(
+            {},
+            request.model,
+            request.stream,
+            request.max_tokens,
+            wants_usage=True,
+            request=request,
+            size=len(body),
+        )
+
+    def wanted(self, inbound: Inbound) -> Wanted:
+        asked = cast("Neutral", inbound)
+        said = (message.parts for message in asked.request.messages if isinstance(message, User))
+        vision = any(isinstance(part, ImagePart) for parts in said for part in parts)
+        return Wanted("chat", asked.size // _BYTES_PER_TOKEN, vision)
+
+    def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
+        """Nothing: what was wrong with the request was said before it was translated."""
+
+    def encoder(self, inbound: Neutral, meta: Meta) -> Encoder:
+        return self._inner.encoder(inbound.request, meta)
+
+    def render(self, inbound: Neutral, answer: Answer, meta: Meta) -> bytes:
+        return self._inner.render(inbound.request, answer, meta)
+
+    def status(self, error: FlockError) -> int:
+        return self._inner.status(error)
+
+    def error(self, error: FlockError) -> bytes:
+        return self._inner.error(error)
+
+    def stream_error(self, error: FlockError) -> bytes:
+        """Only for a stream that has begun without an encoder, which there is none."""
+        return self._inner.error(error)
+
+    def usage(self, body: bytes) -> Usage | None:
+        """None: the usage comes with the deltas."""
+
+    def keep_alive(self, request_id: str, model: str, created: int) -> bytes:
+        """Nothing: the encoder keeps its client alive."""
+        return b""
+
+
+class Translation:
+    """One answer of an engine: bytes in, deltas out, mended on the way.
+
+    `events` counts what a token each may have made, `usage` is the engine's last word on it, `failure` what ended it.
+    """
+
+    def __init__(
+        self, request: Request, *, seed: str, off: frozenset[Kind] = frozenset(), whole: bool = False
+    ) -> None:
+        self._decoder = ChatDecoder()
+        self._rescuer = Rescuer(tools=request.tools, seed=seed, off=off, whole=whole)
+        self.events = 0
+        self.usage: Usage | None = None
+        self.failure: FlockError | None = None
+
+    @property
+    def rescued(self) -> Mapping[str, int]:
+        """What was mended so far, by kind."""
+        return self._rescuer.rescued
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """The deltas to pass on; none after `failure`."""
+        return self._rescuer.feed(self._heard(self._decoder.feed(data)))
+
+    def end(self) -> list[Delta]:
+        """The last of them, at the clean end of the bytes."""
+        return [*self._rescuer.feed(self._heard(self._decoder.end())), *self._rescuer.end()]
+
+    def _heard(self, deltas: list[Delta]) -> Sequence[Delta]:
+        for index, delta in enumerate(deltas):
+            if isinstance(delta, Counted):
+                self.usage = delta.usage
+            elif isinstance(delta, Failure):
+                self.failure = delta.error
+                return deltas[:index]
+            elif not isinstance(delta, Progress):
+                self.events += 1
+        return deltas
+
+
+def is_content(deltas: Iterable[Delta]) -> bool:
+    """Whether there is more to it than that the prompt is being read."""
+    return any(type(delta) is not Progress for delta in deltas)
