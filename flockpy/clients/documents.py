@@ -1,5 +1,6 @@
 """Settings files as documents: looked into and changed by path, everything else kept as it stands."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Protocol, cast
@@ -164,7 +165,7 @@ def toml_document(text: str) -> Document:
         root = tomlkit.parse(text)
     except ParseError as error:
         raise Unreadable(str(error), error.line) from None
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise Unreadable(str(error)) from None
 
     def table(parent: Any, only_holds: bool) -> Any:
@@ -179,7 +180,7 @@ def yaml_document(text: str) -> Document:
     """Raises Unreadable."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
     yaml: Any = YAML()
     yaml.preserve_quotes = True
@@ -189,11 +190,13 @@ def yaml_document(text: str) -> Document:
     )
     yaml.indent(mapping=2, sequence=dash + 2, offset=dash) if dash in (0, 2) else None
     try:
-        root: Any = yaml.load(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # what a person may do
+            root: Any = yaml.load(text)
     except MarkedYAMLError as error:
         mark = cast("Any", error).problem_mark
         raise Unreadable(str(cast("Any", error).problem), mark.line + 1 if mark else 0) from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(str(error)) from None
     if root is None:
         root = CommentedMap()
@@ -242,5 +245,5 @@ def _plain(value: Any) -> Any:
             return int(value)
         case float():
             return float(value)
-        case _:
-            return value
+        case _:  # dates and the like: compared, and told in a receipt, by their text
+            return str(value)

@@ -128,3 +128,37 @@ def test_a_file_that_cannot_be_read_says_the_line(format: Format, text: str, lin
         open_document(format, text)
     assert wrong.value.line == line
     assert wrong.value.what
+
+
+NOISE = st.lists(
+    st.sampled_from(
+        [
+            *"{}[]:,=\"'#&*!|>%@`~?-+.\\/\n\t 0a",
+            "- ",
+            ": ",
+            "2026-13-45",
+            "&a ",
+            "*a",
+            "<<: ",
+            "---\n",
+            "0x",
+            "1e",
+        ]
+    )
+).map("".join)
+
+
+@pytest.mark.parametrize("format", ["json", "toml", "yaml"])
+@given(NOISE | st.text(max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_whatever_a_file_holds_it_is_read_or_said_to_be_unreadable(format: Format, text: str):
+    try:
+        document = open_document(format, text)
+    except Unreadable:
+        return
+    before = document.get(())
+    merged = merge(document, [(("flockpy", "url"), "x")])
+    reopened = open_document(format, document.text())
+    assert reopened.get(("flockpy", "url")) == "x"
+    undo(reopened, merged)
+    assert reopened.get(()) == before
