@@ -12,8 +12,8 @@ from controlplane.protocols.rescue.hermes import HERMES
 from controlplane.protocols.rescue.llama import FUNCTION_TAG, PYTHON_TAG, WHOLE_ANSWER
 from controlplane.protocols.rescue.mistral import MISTRAL
 from controlplane.protocols.rescue.pythonic import PYTHONIC, PYTHONIC_TAGGED
-from controlplane.protocols.rescue.qwen import QWEN, QWEN_BARE
 from controlplane.protocols.rescue.think import THINK, THINK_END
+from controlplane.protocols.rescue.xml import INVOKE, INVOKE_BARE, QWEN, QWEN_BARE
 
 FORMATS: Final[tuple[Format, ...]] = (
     THINK,
@@ -21,6 +21,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     HERMES,
     QWEN,
     QWEN_BARE,
+    INVOKE,
+    INVOKE_BARE,
     FUNCTION_TAG,
     MISTRAL,
     PYTHON_TAG,
@@ -32,4 +34,6 @@ FORMATS: Final[tuple[Format, ...]] = (
     escaped(HERMES),
     escaped(QWEN),
     escaped(QWEN_BARE),
+    escaped(INVOKE),
+    escaped(INVOKE_BARE),
 )

@@ -22,7 +22,7 @@ from controlplane.protocols.rescue.offered import Offered
 from controlplane.protocols.rescue.scanner import Hit, Piece, Scanner
 
 Kind = Literal[
-    "hermes", "qwen_xml", "pythonic", "mistral", "llama_json", "harmony", "escaped",
+    "hermes", "qwen_xml", "invoke_xml", "pythonic", "mistral", "llama_json", "harmony", "escaped",
     "think", "reasoning_calls", "cut", "call_ids", "names", "arguments", "stop_reason", "eaten",
 ]  # fmt: skip
 

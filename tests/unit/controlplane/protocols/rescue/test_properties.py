@@ -36,6 +36,7 @@ SNIPPETS = (
     *("now[ARGS]{}", "<|python_tag|>", "<|channel|>", "analysis", "commentary to=functions.now", "<|message|>"),
     *("<|end|>", "<|start|>assistant", "<|call|>", "<think>", "</think>", "[THINK]", "```", "`", " ", "x"),
     *("&lt;tool_call&gt;", "&quot;", "&", "&lt;/tool_call&gt;", "&amp;lt;tool_call", "<", "{"),
+    *('<invoke name="now">', "</invoke>", '<parameter name="path">', "<minimax:tool_call>\n"),
     *("[", "text ", "{}", "é", "\u2028"),
 )  # fmt: skip
 LEAKS = tuple(
@@ -209,12 +210,13 @@ def test_progress_and_counts_pass_at_once():
 
 
 @pytest.mark.parametrize(
-    "kind", ["hermes", "qwen_xml", "pythonic", "mistral", "llama_json", "harmony", "escaped"]
+    "kind", ["hermes", "qwen_xml", "invoke_xml", "pythonic", "mistral", "llama_json", "harmony", "escaped"]
 )
 def test_each_format_can_be_switched_off(kind: Kind):
     leaks = {
         "hermes": f"<tool_call>{NOW}</tool_call>",
         "qwen_xml": "<function=now>\n</function>",
+        "invoke_xml": '<invoke name="now">\n</invoke>',
         "pythonic": "[now()]",
         "mistral": "[TOOL_CALLS]now[ARGS]{}",
         "llama_json": NOW,
