@@ -47,7 +47,7 @@ def resolve(
     def rank(route: Route) -> tuple[bool, bool, bool, bool, str]:
         return (
             wanted.vision and "vision" not in route.capabilities,
-            wanted.prompt_tokens > route.context_window,
+            0 < route.context_window < wanted.prompt_tokens,
             route.model_id != table.default_model,
             not route.replicas,
             route.model_id,

@@ -1,7 +1,8 @@
 """Ollama, where it runs already. Pure.
 
 It cuts a prompt that is longer than `num_ctx` without a word, whatever the model was trained for, so what counts is the
-context it has really loaded a model with; before that, the one it would load it with.
+context it has loaded a model with. What it would load one with depends on its own settings and on video memory, and it
+does not tell: unless the model itself names a `num_ctx`, that is not known before the first time.
 """
 
 import re
@@ -14,9 +15,8 @@ from flockpy.engines.base import Quirks, Wrong
 from flockpy.placement import Capability
 
 TAGS, SHOW, RUNNING = "/api/tags", "/api/show", "/api/ps"
-DEFAULT_CONTEXT = 4096
-"""Tokens it gives a model that names no `num_ctx`. A machine with much video memory gives more, which shows once the
-model is loaded."""
+LEAST_CONTEXT = 2048
+"""Tokens it gives a model that names no `num_ctx`, or more, if the model was trained for so many."""
 SLOTS = 4
 """Requests sent at once. It does not tell how many it answers at once; the others wait inside it, in their order."""
 
@@ -68,6 +68,8 @@ class OllamaAdopter:
 
     def __init__(self) -> None:
         self._seen: dict[_Tag, _Shown] = {}
+        self._contexts: dict[_Tag, int] = {}
+        """What each was loaded with when it was last seen loaded: it will be the same the next time."""
 
     def survey(self) -> Survey:
         tags = read((yield Ask(TAGS)), TAGS, _Tags, "Ollama")
@@ -78,6 +80,7 @@ class OllamaAdopter:
             return running
         loaded = {it.name: it.context_length for it in running.models or ()}
         seen: dict[_Tag, _Shown] = {}
+        contexts: dict[_Tag, int] = {}
         for tag in tags.models or ():
             shown = self._seen.get(tag)
             if shown is None:
@@ -86,25 +89,29 @@ class OllamaAdopter:
                     continue
                 shown = answer
             seen[tag] = shown
-        self._seen = seen
-        return Found(self.name, tuple(_served(it.name, seen[it], loaded.get(it.name)) for it in seen))
+            contexts[tag] = loaded.get(tag.name) or self._contexts.get(tag) or _context(shown)
+        self._seen, self._contexts = seen, contexts
+        return Found(self.name, tuple(_served(it.name, seen[it], contexts[it]) for it in seen))
 
 
 def _asking(name: str) -> bytes:
     return msgspec.json.encode({"model": name})
 
 
-def _served(name: str, shown: _Shown, loaded: int | None) -> Served:
-    return Served(public_id(name), name, SLOTS, loaded or _context(shown), _capabilities(shown))
+def _served(name: str, shown: _Shown, context: int) -> Served:
+    return Served(public_id(name), name, SLOTS, context, _capabilities(shown))
 
 
 def _context(shown: _Shown) -> int:
-    """The tokens it would load the model with."""
+    """The tokens it would load the model with; 0 where that cannot be known."""
     info = shown.model_info or {}
     trained = next((info[key] for key in info if key.endswith(".context_length")), 0)
     named = _NUM_CTX.search(shown.parameters)
-    wanted = int(named[1]) if named else DEFAULT_CONTEXT
-    return min(wanted, trained) if isinstance(trained, int) and trained > 0 else wanted
+    if not isinstance(trained, int) or trained <= 0:
+        return int(named[1]) if named else 0
+    if named:
+        return min(int(named[1]), trained)
+    return trained if trained <= LEAST_CONTEXT else 0
 
 
 def _capabilities(shown: _Shown) -> tuple[Capability, ...]:

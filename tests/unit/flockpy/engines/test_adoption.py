@@ -137,7 +137,7 @@ def tags(*names: str, digest: str = "d") -> dict[str, Any]:
     return {"models": [{"name": name, "digest": digest} for name in names]}
 
 
-def test_the_context_of_an_ollama_model_is_the_one_it_has_or_would_get():
+def test_the_context_of_an_ollama_model_is_the_one_it_has_or_is_sure_to_get():
     loaded = {"models": [{"name": "big:7b", "context_length": 32768}]}
     answers = {
         "/api/tags": tags("big:7b", "tuned:latest", "plain:latest", "small:latest"),
@@ -152,10 +152,21 @@ def test_the_context_of_an_ollama_model_is_the_one_it_has_or_would_get():
         (
             Served("big:7b", "big:7b", 4, 32768, ("chat", "completion", "vision")),
             Served("tuned", "tuned:latest", 4, 16384, CHAT),
-            Served("plain", "plain:latest", 4, 4096, ("chat", "completion")),
+            Served("plain", "plain:latest", 4, 0, ("chat", "completion")),
             Served("small", "small:latest", 4, 512, ("embedding",)),
         ),
     )
+
+
+def test_the_context_of_an_ollama_model_is_remembered_when_it_is_unloaded():
+    adopter = ADOPTERS["ollama"]()
+    answers = {"/api/tags": tags("m:latest"), "/api/show m:latest": shown("completion")}
+    windows: list[int] = []
+    for loaded in ([], [{"name": "m:latest", "context_length": 32768}], []):
+        outcome, _ = survey(adopter, {**answers, "/api/ps": {"models": loaded}})
+        assert isinstance(outcome, Found)
+        windows.append(outcome.models[0].context_window)
+    assert windows == [0, 32768, 32768]
 
 
 def test_an_ollama_is_asked_about_a_model_once_until_the_model_changes():
