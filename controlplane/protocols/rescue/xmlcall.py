@@ -40,6 +40,8 @@ class Dialect:
 
 
 class XmlCall:
+    """Reads one call in a dialect, its wrapper included where there is one."""
+
     def __init__(self, offered: Offered, dialect: Dialect) -> None:
         self.wake = ANY
         self._offered = offered
