@@ -38,7 +38,7 @@ def run_claude_code(package: Path, work: Workplace, server: Server, task: str, *
     )
 
 
-def run_codex(package: Path, work: Workplace, server: Server, task: str) -> Done:
+def run_codex(package: Path, work: Workplace, server: Server, task: str, *options: str) -> Done:
     """Its last words are in last.txt in the home."""
     settings = work.home / ".codex"
     settings.mkdir(exist_ok=True)
@@ -46,4 +46,4 @@ def run_codex(package: Path, work: Workplace, server: Server, task: str) -> Done
     start = package / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
     free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
     last = ("-m", server.model, "-o", str(work.home / "last.txt"))
-    return work.run(["node", start, "exec", *free, "--json", *last, task], FLOCK_KEY=server.key)
+    return work.run(["node", start, "exec", *free, "--json", *last, *options, task], FLOCK_KEY=server.key)
