@@ -13,13 +13,16 @@ from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
+from controlplane.cluster.views import models
 from controlplane.gateway.access import Authenticator
 from controlplane.gateway.call import Calls
+from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
 from controlplane.gateway.listener import Listener
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.plane import DataPlane
+from controlplane.gateway.questions import Questions
 from controlplane.gauges import set_gauges
 from controlplane.live import LiveCalls
 from controlplane.routing.slots import Slots
@@ -102,7 +105,9 @@ async def serve(
             pipeline=Pipeline(
                 table=table, dispatcher=dispatcher, meter=meter, calls=calls, metrics=metrics, clock=clock
             ),
-            table=table,
+            questions=Questions(
+                table=table, installed=lambda: models(cluster.state), counter=Counter(client, table)
+            ),
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,
             metrics=metrics,

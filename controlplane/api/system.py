@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
-from litestar import Response
+from litestar import Response, head
 from litestar.handlers import HTTPRouteHandler
 
 from controlplane.api.routes import ADMIN, read
@@ -58,6 +58,11 @@ async def door() -> Response[str]:
     return Response(DOOR_PLATE, media_type="text/plain")
 
 
+@head("/", opt={"access": "open"}, include_in_schema=False)
+async def knock() -> None:
+    """Claude Code asks this before anything else."""
+
+
 @read("/healthz", "Is the leader alive", access="open")
 async def healthz() -> Health:
     return Health("ok")
@@ -103,7 +108,7 @@ async def configuration(services: Needs) -> Configuration:
     return Configuration(redacted(settings.config), dict(settings.sources), str(settings.file))
 
 
-HANDLERS: list[HTTPRouteHandler] = [door, healthz, readyz, metrics, status, configuration]
+HANDLERS: list[HTTPRouteHandler] = [door, knock, healthz, readyz, metrics, status, configuration]
 
 
 async def _unready(services: Needs) -> str | None:

@@ -27,12 +27,15 @@ class Call:
     """The state of one request; what a request does not use costs it nothing (class-level defaults).
 
     `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` is seconds in line;
-    `position` and `on_cancel` are set while they mean something; `events` counts what a stream has brought so far.
+    `dropped` names what of the request is not carried over to the engine, `estimated` tells that a count of tokens is
+    none of an engine. `position` and `on_cancel` are set while they mean something; `events` counts what a stream has
+    brought so far.
     """
 
     key: Key | None = None
     asked_model: str = ""
     dropped: tuple[str, ...] = ()
+    estimated: bool = False
     model: str = ""
     stream: bool = False
     stage: Stage = "queued"

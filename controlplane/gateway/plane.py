@@ -5,16 +5,15 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.call import Call
 from controlplane.gateway.connection import too_large
 from controlplane.gateway.pipeline import Pipeline
+from controlplane.gateway.questions import Questions, methods, voice
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.anthropic import MessagesSurface
 from controlplane.protocols.base import Surface
-from controlplane.protocols.listing import render_list, render_one
 from controlplane.protocols.ollama import OllamaChatSurface, OllamaGenerateSurface
 from controlplane.protocols.ollama_embed import OllamaEmbedSurface
 from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface, EmbeddingSurface
@@ -22,11 +21,10 @@ from controlplane.protocols.rerank import RerankSurface
 from controlplane.protocols.responses import ResponsesSurface
 from controlplane.protocols.transcription import TranscriptionSurface
 from controlplane.protocols.translated import TranslatedSurface
-from controlplane.routing.table import RoutingTable
 from controlplane.tenants.model import Key
 from flockpy.clock import Clock
 from flockpy.config import Limits
-from flockpy.errors import FlockError, Forbidden, MethodNotAllowed, Overloaded, UnknownModel
+from flockpy.errors import FlockError, Forbidden, MethodNotAllowed, Overloaded
 from flockpy.ids import Entropy, RequestIds
 from flockpy.telemetry.metrics import Metrics
 
@@ -52,7 +50,7 @@ SURFACES: Final[Mapping[bytes, Surface]] = {
     b"/v2/rerank": _RERANK,
     b"/v1/audio/transcriptions": TranscriptionSurface(),
 }
-MODELS: Final = b"/v1/models"
+_POST: Final = (b"POST",)
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -63,7 +61,7 @@ class DataPlane:
         self,
         *,
         pipeline: Pipeline,
-        table: Callable[[], RoutingTable],
+        questions: Questions,
         authenticate: Authenticate,
         limits: Limits,
         metrics: Metrics,
@@ -71,7 +69,7 @@ class DataPlane:
         entropy: Entropy,
     ) -> None:
         self._pipeline = pipeline
-        self._table = table
+        self._questions = questions
         self._authenticate = authenticate
         self._limits = limits
         self._metrics = metrics
@@ -82,21 +80,17 @@ class DataPlane:
         self.draining = False
 
     def serves(self, path: bytes) -> bool:
-        return path in SURFACES or (
-            path.startswith(MODELS) and path[len(MODELS) : len(MODELS) + 1] in (b"", b"/")
-        )
+        return path in SURFACES or bool(methods(path))
 
     def accept(self, asked: Asked) -> None:
         surface = SURFACES.get(asked.path)
-        asked.call = Call(self._next_id(), surface or CHAT, self._clock.wall(), self._clock.monotonic())
-        if surface is None:
-            if asked.method not in (b"GET", b"HEAD"):
-                raise MethodNotAllowed(asked.method.decode(), allow="GET, HEAD")
-        else:
-            if asked.method != b"POST":
-                raise MethodNotAllowed(asked.method.decode(), allow="POST")
-            if self.draining:
-                raise Overloaded("the leader is shutting down", retry_after=5)
+        voiced = surface or voice(asked.path)
+        asked.call = Call(self._next_id(), voiced, self._clock.wall(), self._clock.monotonic())
+        allowed = methods(asked.path) if surface is None else _POST
+        if asked.method not in allowed:
+            raise MethodNotAllowed(asked.method.decode(), allow=b", ".join(allowed).decode())
+        if self.draining and surface is not None:
+            raise Overloaded("the leader is shutting down", retry_after=5)
         client = asked.connection.client
         key = self._authenticate(asked.headers, client[0] if client else "")
         if key is not None and key.scope == "node":
@@ -116,13 +110,13 @@ class DataPlane:
     async def _serve(self, asked: Asked) -> None:
         reply = Reply(asked)
         try:
+            parts = asked.parts
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            asked.parts = []
             if asked.path in SURFACES:
-                parts = asked.parts
-                body = parts[0] if len(parts) == 1 else b"".join(parts)
-                asked.parts = []
                 await self._pipeline.run(asked.call, body, _traceparent(asked), reply)
             else:
-                self._models(asked, reply)
+                await self._questions.answer(asked, body, reply)
         except FlockError as error:
             self._refuse(asked, reply, error)
         except Exception as error:
@@ -135,22 +129,6 @@ class DataPlane:
     def _refuse(self, asked: Asked, reply: Reply, error: FlockError) -> None:
         self._metrics.refusals.labels(asked.call.surface.name, error.code).inc()
         reply.error(error)
-
-    def _models(self, asked: Asked, reply: Reply) -> None:
-        key = asked.call.key
-        allowed, table = key.models if key else None, self._table()
-        anthropic = bool(asked.header(b"anthropic-version"))
-        name = asked.path[len(MODELS) + 1 :]
-        if not name:
-            body = render_list(table, allowed, anthropic=anthropic)
-        else:
-            model_id = unquote_to_bytes(name).decode(errors="replace")
-            body = render_one(model_id, table, allowed, anthropic=anthropic)
-            if body is None:
-                raise UnknownModel(
-                    f"there is no model {model_id[:200]!r}", field="model", hint="all of them: GET /v1/models"
-                )
-        reply.whole(200, b"application/json", body)
 
 
 def _traceparent(asked: Asked) -> bytes:

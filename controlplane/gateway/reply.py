@@ -76,17 +76,18 @@ class Reply:
         call = self._call
         if not call.model:
             return b"x-request-id: %b\r\n" % call.request_id.encode()
-        where = b""
+        more = b""
         if call.attempts:
-            where = _where(call.node_name, call.attempts[-1].decision.reason)
-        return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b%b" % (
+            more = _where(call.node_name, call.attempts[-1].decision.reason)
+        if call.dropped:
+            more += b"x-flock-dropped: %b\r\n" % _safe(", ".join(call.dropped))[:MAX_DROPPED]
+        if call.estimated:
+            more += b"x-flock-tokens: estimated\r\n"
+        return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b" % (
             call.request_id.encode(),
             call.queue_s * 1000,
             _which(call.model),
-            where,
-            b"x-flock-dropped: %b\r\n" % _safe(", ".join(call.dropped))[:MAX_DROPPED]
-            if call.dropped
-            else b"",
+            more,
         )
 
 

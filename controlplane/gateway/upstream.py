@@ -109,6 +109,8 @@ def id_fix(surface: str, quirks: Quirks) -> tuple[bytes, bytes] | None:
 class _EngineError(msgspec.Struct):
     message: str = ""
     type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
 
 
 class _EngineAnswer(msgspec.Struct):
@@ -147,7 +149,7 @@ def refusal(status: int, body: bytes, engine: str) -> FlockError:
         error = _EngineError(error)
     message = f"the engine ({engine}) refused: {without_paths(error.message[:2000]) or f'status {status}'}"
     if error.type == "exceed_context_size_error":
-        return ContextTooLong(message, field="messages")
+        return ContextTooLong(message, field="messages", tokens=error.n_prompt_tokens, maximum=error.n_ctx)
     complaint = next((begin for begin in _COMPLAINTS if error.message.startswith(begin)), None)
     if complaint is not None:
         return BadRequest(message, field=_COMPLAINTS[complaint])

@@ -41,6 +41,8 @@ class Quirks:
     """Answers of /v1/completions carry a ``chatcmpl-`` id: give them one of their own."""
     hears_leaving_by_writing: bool = False
     """That its client has left it notices only while it writes: ask for streams always, and for progress in them."""
+    counts_tokens_at: str = ""
+    """Where it counts the tokens of a chat request without answering it; "" where it cannot."""
     checks_model_name: bool = True
     """The `model` of a request must be the engine's own name for it."""
     ignores: frozenset[str] = frozenset()

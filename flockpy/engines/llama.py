@@ -18,6 +18,7 @@ QUIRKS = Quirks(
     ignores_named_tool_choice=True,
     chat_ids_everywhere=True,
     hears_leaving_by_writing=True,
+    counts_tokens_at="/v1/chat/completions/input_tokens",
     checks_model_name=False,
 )
 HEALTH_PATH, READY_PATH, LOAD_PATH = "/health", "/props", "/metrics"

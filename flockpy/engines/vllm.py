@@ -32,7 +32,7 @@ class VllmAdopter:
 
     name = "vllm"
     start_command = "vllm serve MODEL --enable-auto-tool-choice --tool-call-parser hermes"
-    quirks = Quirks()
+    quirks = Quirks(counts_tokens_at="/tokenize")
 
     def __init__(self) -> None:
         self._described: tuple[Listing, tuple[Capability, ...]] | None = None

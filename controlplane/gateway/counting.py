@@ -1,0 +1,94 @@
+"""How many tokens a prompt has: asked of an engine that serves the model, over the template with system and tools."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from controlplane.gateway.call import Call
+from controlplane.gateway.outbound import translated
+from controlplane.gateway.upstream import head_of
+from controlplane.protocols.ir import Request
+from controlplane.routing.resolve import Unknown, Wanted, resolve
+from controlplane.routing.table import Route, RoutingTable
+from controlplane.tenants import estimate
+from flockpy.engines import quirks as quirks_of
+from flockpy.errors import Forbidden, UnknownModel
+from flockpy.http import Client, HttpError, Silent, origin_of
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER: Final = 2**20
+PATIENCE: Final = 5
+"""Silences, of `Client.silence_s` each, after which an estimate has to do."""
+
+
+class _Counted(msgspec.Struct):
+    """llama.cpp calls it `input_tokens`, vLLM `count`."""
+
+    input_tokens: int | None = None
+    count: int | None = None
+
+
+_COUNTED: Final = msgspec.json.Decoder(_Counted)
+
+
+class Counter:
+    def __init__(self, client: Client, table: Callable[[], RoutingTable]) -> None:
+        self._client = client
+        self._table = table
+
+    async def count(self, call: Call, request: Request, size: int) -> int:
+        """Tokens of the prompt; `size` is that of its body in bytes.
+
+        Where no engine can tell, an estimate that errs high, which the call's `estimated` says. Raises UnknownModel,
+        Forbidden.
+        """
+        route = self._route(call, request)
+        call.model = route.model_id
+        for replica in route.replicas:
+            quirks = quirks_of(replica.engine)
+            if not quirks.counts_tokens_at or request.raw:
+                continue
+            out = translated(request, model=replica.model_id, quirks=quirks, max_tokens_cap=None, live=False)
+            head = head_of(replica.endpoint, quirks.counts_tokens_at, out.content_type, len(out.data), b"")
+            try:
+                count = await self._ask(replica.endpoint.url, head, out.data)
+            except HttpError as error:
+                log.warning("%s counted no tokens: %s", replica.engine, error)
+                continue
+            if count is not None:
+                return count
+        call.estimated = True
+        return estimate.estimate(estimate.UNKNOWN, size, 0)
+
+    async def _ask(self, url: str, head: bytes, data: bytes) -> int | None:
+        exchange = await self._client.start(origin_of(url), head, data)
+        try:
+            for _ in range(PATIENCE):
+                if not isinstance(answer := await exchange.head(), Silent):
+                    break
+            else:
+                return None
+            body = await exchange.body(MAX_ANSWER)
+        finally:
+            exchange.abort()
+        if answer.status != 200:
+            return None
+        try:
+            counted = _COUNTED.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return counted.count if counted.input_tokens is None else counted.input_tokens
+
+    def _route(self, call: Call, request: Request) -> Route:
+        allowed = call.key.models if call.key else None
+        route = resolve(request.model, Wanted("chat"), self._table(), allowed)
+        if isinstance(route, Unknown):
+            raise UnknownModel(
+                f"there is no model {route.name[:200]!r}", field="model", hint="flockpy model ls"
+            )
+        if allowed is not None and route.model_id not in allowed:
+            raise Forbidden(f"this key may not use model {route.model_id}", field="model")
+        return route
