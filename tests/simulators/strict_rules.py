@@ -33,6 +33,16 @@ OPENAI = frozenset(
         "user",
         "response_format",
         "reasoning_effort",
+        "verbosity",
+        "store",
+        "metadata",
+        "service_tier",
+        "prediction",
+        "modalities",
+        "audio",
+        "web_search_options",
+        "prompt_cache_key",
+        "safety_identifier",
     )
 )
 LLAMA_CPP = frozenset(
