@@ -2,7 +2,8 @@
 
 FlockError
 ├── BadRequest            400 invalid_request_error   the client's mistake; `field` names where
-│   └── ContextTooLong    400 context_length_exceeded
+│   ├── ContextTooLong    400 context_length_exceeded
+│   └── HeadTooLarge      431 headers_too_large
 ├── Unauthenticated       401 invalid_api_key         no key, or one that is wrong, revoked or expired
 ├── Forbidden             403 permission_denied       the key is good, but not for this
 ├── NotFound              404 not_found
@@ -73,6 +74,11 @@ class ContextTooLong(BadRequest):
         super().__init__(message, field=field, hint=hint)
         self.tokens = tokens
         self.maximum = maximum
+
+
+class HeadTooLarge(BadRequest):
+    status = 431
+    code = "headers_too_large"
 
 
 class Unauthenticated(FlockError):

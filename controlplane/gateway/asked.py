@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-_STATUS: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+STATUS: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+_LOOSE: Final = 1000
+"""Pieces of a body that are kept as they came; small chunks for ever would cost many times what they bring."""
 
 
 class Asked:
     """`headers` have their names in lower case. `size` counts the body's bytes, of which `parts` are here so far.
 
-    It stands among uvicorn's request cycles on its connection, which reads `response_complete`, `disconnected` and
-    `keep_alive` of them.
+    It stands among uvicorn's request cycles on its connection, where `response_complete` and `keep_alive` are read.
     """
 
     call: Call
@@ -30,9 +31,12 @@ class Asked:
     """The body is whole."""
     turn = False
     """The requests before it have been answered."""
+    expects = False
+    """The client waits for a word before it sends the body."""
     response_complete = False
-    disconnected = False
+    """Nothing more is written: the answer is, or the client has gone."""
     _chunked = False
+    _joined = 0  # so many of the first parts are whole thousands of those that came
 
     def __init__(
         self,
@@ -52,22 +56,30 @@ class Asked:
         self.keep_alive = keep_alive
         self.parts: list[bytes] = []
         self.size = 0
-        self.since = connection.loop.time()
         self._http_1_0 = http_1_0
 
     def header(self, name: bytes) -> bytes:
         """The last value of a header, b"" without one. `name` in lower case."""
         return self._named.get(name, b"")
 
+    def take(self, body: bytes) -> None:
+        """A further piece of the body has come."""
+        self.size += len(body)
+        parts = self.parts
+        parts.append(body)
+        if len(parts) - self._joined >= _LOOSE:
+            parts[self._joined :] = [b"".join(parts[self._joined :])]
+            self._joined += 1
+
     def left(self) -> None:
         """The client has gone."""
-        self.disconnected = True
+        self.response_complete = True
         if self.task is not None:
             self.call.cancel("client")
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer. `headers`: lines for the head, but for those about connection and length."""
-        if self.disconnected:
+        if self.response_complete:
             return
         head = self._head(status, b"content-length: %d\r\n" % len(body), headers)
         self.connection.transport.write(head if self.method == b"HEAD" else head + body)
@@ -75,7 +87,7 @@ class Asked:
 
     def begin(self, headers: bytes, data: bytes) -> "asyncio.Future[None] | None":
         """The head of a streamed answer and its first piece; answers what `write` does."""
-        if self.disconnected:
+        if self.response_complete:
             return None
         self._chunked = not self._http_1_0
         self.keep_alive = (
@@ -87,14 +99,14 @@ class Asked:
 
     def write(self, data: bytes) -> "asyncio.Future[None] | None":
         """A further piece (not empty); answers what to wait for before the next, None when nothing."""
-        if self.disconnected:
+        if self.response_complete:
             return None
         self.connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         return self.connection.hold
 
     def end(self, data: bytes = b"") -> None:
         """The end of a streamed answer, after a last piece."""
-        if self.disconnected:
+        if self.response_complete:
             return
         if data:
             self.write(data)
@@ -105,7 +117,7 @@ class Asked:
     def _head(self, status: int, length: bytes, headers: bytes) -> bytes:
         self.keep_alive = self.keep_alive and self.complete  # what is left of the body is not waited for
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        return b"".join((_STATUS[status], self.connection.door.date, length, close, headers, b"\r\n"))
+        return b"".join((STATUS[status], self.connection.door.date, length, close, headers, b"\r\n"))
 
     def _end(self) -> None:
         self.response_complete = True

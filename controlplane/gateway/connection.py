@@ -5,81 +5,53 @@ answer goes to the socket as bytes. What a request may cost before it is whole i
 """
 
 import asyncio
-from typing import Any, Final, Protocol, cast
+import logging
+from typing import Any, Final, cast
 
 import httptools
-from uvicorn._types import ASGI3Application
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
-from controlplane.gateway.asked import Asked
-from flockpy.config import Limits
-from flockpy.errors import BadRequest, BodyTimeout, BodyTooLarge, FlockError
-
-MAX_HEAD: Final = 64 * 1024
-MAX_HEADERS: Final = 200
-HEAD_S: Final = 10.0
-IDLE_S: Final = 75.0
-LINGER_S: Final = 2.0
-"""How long what a refused client still sends is thrown away: a socket closed over unread bytes loses the answer."""
-STALLED_S: Final = 600.0
-"""How long a client may take nothing of an answer that is ready."""
-
-_HEAD_TOO_LARGE_HEAD: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+from controlplane.gateway.asked import STATUS, Asked
+from controlplane.gateway.door import (
+    AHEAD,
+    HEAD_S,
+    IDLE_S,
+    LINGER_S,
+    MAX_HEAD,
+    MAX_HEADERS,
+    STALLED_S,
+    Door,
+    framed_wrongly,
+    size_of,
+    too_large,
+    too_much,
+    without_origin,
 )
-_HEAD_TOO_LARGE: Final = (
-    b'{"error":{"code":"headers_too_large","message":"the headers exceed %d bytes or %d lines"}}'
-    % (MAX_HEAD, MAX_HEADERS)
-)
+from controlplane.protocols.openai_error import error_body
+from flockpy.errors import BadRequest, BodyTimeout, FlockError
+
+log = logging.getLogger(__name__)
+
 _NONE: Final = cast("RequestResponseCycle", None)
 """uvicorn's own initial value of `cycle`."""
-
-
-class Plane(Protocol):
-    """Who answers inference requests."""
-
-    def serves(self, path: bytes) -> bool:
-        """Whether a request for this path (undecoded, without its query) is one."""
-        ...
-
-    def accept(self, asked: Asked) -> None:
-        """Its head is there; its body is read when nothing is wrong. Raises FlockError."""
-        ...
-
-    def start(self, asked: Asked) -> None:
-        """It is whole, and those before it have been answered."""
-        ...
-
-    def refuse(self, asked: Asked, error: FlockError) -> None:
-        """Answer an error instead of starting it."""
-        ...
-
-
-class Door:
-    """What the connections of a listener share. `date` is the header line of this second, `empty` set while there are
-    none."""
-
-    def __init__(self, config: Config, plane: Plane, limits: Limits) -> None:
-        self.config = config
-        self.app = cast("ASGI3Application", config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
-        self.plane = plane
-        self.limits = limits
-        self.state = ServerState()
-        self.empty = asyncio.Event()
-        self.date = b""
+_WORDS_OF_CLIENTS: Final = (httptools.HttpParserInvalidURLError, UnicodeDecodeError)
+"""What a callback raises over what it was given; anything else is a defect of ours."""
 
 
 class Connection(HttpToolsProtocol):
-    """`hold` is done once a client that reads too slowly has caught up, None while nobody need wait for it."""
+    """`hold` is done once a client that reads too slowly has caught up, None while nobody need wait for it.
+
+    Of uvicorn's attributes `cycle` is the latest request, `pipeline` those that wait for their turn, newest first.
+    """
 
     hold: "asyncio.Future[None] | None" = None
     _in_head = False
-    _head_size = 0
+    _barren = 0  # bytes that came since the last that were of use
+    _upgrading = False
     _deaf = False  # nothing more is read of what it sends
     _last = 0.0  # when it last sent something, or was last answered
-    _serving: Asked | None = None
+    _since = 0.0  # since when the body that is on its way could come
+    _serving: "Asked | RequestResponseCycle | None" = None
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(door.config, door.state, {}, loop)
@@ -90,21 +62,26 @@ class Connection(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Called by the listener now and then: end what takes too long."""
         quiet, idle = now - self._last, self._idle()
-        asked = self._arriving()
-        if self._deaf:
-            if idle and quiet >= LINGER_S:
-                self.transport.abort()
-        elif self.hold is not None:
+        if self.hold is not None or (idle and self.transport.get_write_buffer_size()):
             if quiet >= STALLED_S:
                 self.transport.abort()
-        elif self._in_head:
-            if quiet >= HEAD_S:
+        elif self._deaf:
+            if idle and quiet >= LINGER_S:
                 self.transport.abort()
-        elif asked is not None:
+        elif self.flow.read_paused:
+            pass  # it is the client who waits
+        elif self._in_head:
+            if quiet >= HEAD_S and not self._end_after_answer():
+                self.transport.abort()
+        elif (cycle := self._arriving()) is not None:
             limits = self.door.limits
-            if quiet >= limits.body_read_seconds or now - asked.since >= limits.body_total_seconds:
+            over = max(quiet - limits.body_read_seconds, now - self._since - limits.body_total_seconds)
+            if not isinstance(cycle, Asked):
+                if over >= LINGER_S:  # the application may answer first
+                    self.transport.abort()
+            elif over >= 0:
                 late = BodyTimeout("the body stopped arriving", field="body", hint="send it without pauses")
-                self._refuse(asked, late)
+                self._refuse(cycle, late)
         elif idle and quiet >= IDLE_S:
             self.transport.close()
 
@@ -112,14 +89,14 @@ class Connection(HttpToolsProtocol):
         """Called when the answer to `asked` has been written."""
         self._serving = None
         self._last = self.loop.time()
-        if self.transport.is_closing():
-            return
         if not asked.keep_alive:
             self._deaf = True
+            self.pipeline.clear()
+            self.cycle = cast("RequestResponseCycle", asked)
             if asked.complete:
                 self.transport.close()
         elif self.pipeline or self.flow.read_paused:
-            self.on_response_complete()
+            self._next()
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -129,73 +106,84 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
-        if not self._in_head:
-            self._last = (
-                self.loop.time()
-            )  # a head has to be whole in time, however often a little of it comes
-        self._head_size += len(data)
+        if not self._in_head:  # a head has to be whole in time, however often a little of it comes
+            self._last = self.loop.time()
+        self._barren += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._keep_to_http()
-        except httptools.HttpParserError:
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
             if not self._deaf:
-                self._misunderstood()
-        if self._in_head and self._head_size > MAX_HEAD:
-            self._refuse_head()
+                self._fail(error)
+        if self._barren > MAX_HEAD and not self._deaf:
+            self._end(too_much())
 
     def eof_received(self) -> None:
-        if (asked := self._arriving()) is not None:
-            self._refuse(asked, _framed_wrongly())
+        if isinstance(asked := self._arriving(), Asked):
+            self._refuse(asked, framed_wrongly())
 
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self._serving, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if isinstance(cycle, Asked):
                 cycle.left()
-        if isinstance(self.cycle, Asked):
-            self.cycle = _NONE
-        self.resume_writing()
+            elif cycle is not None:
+                _tell_left(cycle)
+        self.pipeline.clear()
+        self._serving, self.cycle = None, _NONE
+        self._release()
         super().connection_lost(exc)
+        del self._parser  # it and the connection hold each other
         if not self.door.state.connections:
             self.door.empty.set()
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.flow.pause_reading()  # who takes no answers shall ask no more
         if self.hold is None:
             self.hold = self.loop.create_future()
             self._last = self.loop.time()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        hold, self.hold = self.hold, None
-        if hold is not None and not hold.done():
-            hold.set_result(None)
+        self._release()
+        if self._serving is None:
+            self._next()
+        elif not self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     # callbacks of the parser
     def on_message_begin(self) -> None:
+        if self._deaf or len(self.pipeline) >= AHEAD:
+            self._end_after_answer()
+            raise _Enough
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        size, self._head_size = self._head_size, 0
+        size, self._barren = self._barren, 0
         if len(self.headers) > MAX_HEADERS or (
-            size > MAX_HEAD and _size_of(self.url, self.headers) > MAX_HEAD
+            size > MAX_HEAD and size_of(self.url, self.headers) > MAX_HEAD
         ):
-            self._refuse_head()
-            raise ValueError("the head is too large")  # ends the parsing
+            self._end(too_much())
+            raise _Enough
+        if self._parser.should_upgrade():
+            self._upgrading = True
+            return
+        if self.url[:1] != b"/":
+            self.url = without_origin(self.url)
         path = self.url.partition(b"?")[0]
+        self._since = self._last
         if not self.door.plane.serves(path):
             self._begin_scope()
             super().on_headers_complete()
+            self.headers = []  # trailers are none
             return
-        old = self._parser.get_http_version() == "1.0"
+        old = self._parser.get_http_version() != "1.1"
         keep_alive = not old and self._parser.should_keep_alive()
-        asked = Asked(
-            self, self._parser.get_method(), path, self.headers, http_1_0=old, keep_alive=keep_alive
-        )
+        headers, self.headers = self.headers, []
+        asked = Asked(self, self._parser.get_method(), path, headers, http_1_0=old, keep_alive=keep_alive)
         asked.turn = self._idle()
         self.cycle = cast("RequestResponseCycle", asked)
         if not asked.turn:
@@ -206,28 +194,37 @@ class Connection(HttpToolsProtocol):
         except FlockError as error:
             self._refuse(asked, error)
         else:
-            if self.expect_100_continue:
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.expect_100_continue and not old:
+                asked.expects = True
+                if asked.turn:
+                    self._go_on(asked)
 
     def on_body(self, body: bytes) -> None:
+        self._barren = 0
         asked = self.cycle
         if not isinstance(asked, Asked):
             super().on_body(body)
         elif asked.refusal is None:
-            asked.parts.append(body)
-            asked.size += len(body)
+            asked.take(body)
             if asked.size > self.door.limits.body_bytes:
                 self._refuse(asked, too_large(self.door.limits))
 
     def on_message_complete(self) -> None:
+        self._barren = 0
+        if self._upgrading:
+            self._upgrading = False
+            return
         asked = self.cycle
         if not isinstance(asked, Asked):
             super().on_message_complete()
-        elif asked.refusal is None:
-            asked.complete = True
+            asked.more_body = False  # which uvicorn does not say of a request that is answered already
+            return
+        asked.complete = True
+        if asked.refusal is None:
             if asked.turn:
                 self._serve(asked)
-        self._head_size = 0
+        elif asked.response_complete:
+            self.transport.close()
 
     def _begin_scope(self) -> None:
         """What uvicorn does when a message begins, of which inference has no need."""
@@ -237,8 +234,26 @@ class Connection(HttpToolsProtocol):
         self.headers += headers
 
     # requests that came before their turn
+    def on_response_complete(self) -> None:
+        """Called when the application has answered."""
+        self._serving = None
+        self._last = self.loop.time()
+        self._next()
+
+    def _next(self) -> None:
+        """Go on with what has come since, once the client has taken enough of the answers; then read more."""
+        if self.hold is not None or self.transport.is_closing():
+            return
+        self._since = self._last
+        waited = self.pipeline.pop() if self.pipeline else None
+        if not self.pipeline:
+            self.flow.resume_reading()
+        if waited is not None:
+            self._start_asgi_task(*waited)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if not isinstance(cycle, Asked):
+            self._serving = cycle
             super()._start_asgi_task(cycle, app)
             return
         cycle.turn = True
@@ -246,6 +261,8 @@ class Connection(HttpToolsProtocol):
             self.door.plane.refuse(cycle, cycle.refusal)
         elif cycle.complete:
             self._serve(cycle)
+        elif cycle.expects:
+            self._go_on(cycle)
 
     def _serve(self, asked: Asked) -> None:
         self._serving = asked
@@ -253,32 +270,70 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, asked: Asked, error: FlockError) -> None:
         asked.refusal = error
+        asked.parts.clear()
         if asked.turn:
             self.door.plane.refuse(asked, error)
 
-    def _arriving(self) -> Asked | None:
-        """The inference request whose body is on its way."""
-        asked = self.cycle
-        return asked if isinstance(asked, Asked) and not asked.complete and asked.refusal is None else None
+    def _go_on(self, asked: Asked) -> None:
+        """Its client sends the body only when it is told to."""
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _misunderstood(self) -> None:
-        """What came is no HTTP."""
-        if (asked := self._arriving()) is not None:
-            self._refuse(asked, _framed_wrongly())
-        elif not self._end_after_answer():
-            self.send_400_response("Invalid HTTP request received.")
+    def _arriving(self) -> "Asked | RequestResponseCycle | None":
+        """The request whose body is on its way."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if isinstance(cycle, Asked):
+            return None if cycle.complete or cycle.refusal is not None else cycle
+        return cycle if cycle is not None and cycle.more_body else None
 
-    def _refuse_head(self) -> None:
-        if not self._end_after_answer():
-            length = b"content-length: %d\r\n" % len(_HEAD_TOO_LARGE)
-            self.transport.write(
-                _HEAD_TOO_LARGE_HEAD + length + b"connection: close\r\n\r\n" + _HEAD_TOO_LARGE
-            )
+    # ends
+    def _fail(self, error: httptools.HttpParserError) -> None:
+        """The parser has given up: what came is no HTTP, or we could not take it."""
+        cause = error.__context__
+        if not isinstance(error, httptools.HttpParserCallbackError) or isinstance(cause, _WORDS_OF_CLIENTS):
+            self._end(framed_wrongly() if self._arriving() else BadRequest("this is no HTTP request"))
+            return
+        log.error("a request could not be taken in", exc_info=cause)
+        if self._arriving() is None and not self._idle():
+            self.transport.abort()  # who knows which of those that are being answered it was
+        else:
+            self._end(FlockError("the leader failed on this request; its log says why"))
 
-    def _keep_to_http(self) -> None:
-        """It asks for another protocol, as some clients do unasked; the parser stops behind such a request."""
-        self._unsupported_upgrade_warning()
-        self._end_after_answer()
+    def _end(self, error: FlockError) -> None:
+        """Answer an error to what is arriving, in its turn, and be done with this client."""
+        cycle = self._arriving()
+        if isinstance(cycle, Asked):
+            self._deaf = True
+            self._refuse(cycle, error)
+        elif cycle is None:
+            if not self._end_after_answer():
+                self._answer(error)
+        elif cycle is self._serving and not cycle.response_started:
+            self._end_after_answer()
+            _tell_left(cycle)
+            cycle.response_complete = True
+            self._answer(error)
+        elif self._end_after_answer():
+            self.transport.abort()
+
+    def _answer(self, error: FlockError) -> None:
+        """An answer to what is no request."""
+        self._last = self.loop.time()
+        body = error_body(error)
+        lines = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+            body
+        )
+        self.transport.write(b"".join((STATUS[error.status], self.door.date, lines, body)))
+
+    def _stay_with_http(self, rest: bytes) -> None:
+        """Behind a request for another protocol, which some clients send unasked, the parser stops: it is given the
+        request anew without that wish."""
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        if method == b"CONNECT":
+            self._end(BadRequest("this is no proxy"))
+            return
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        lines += (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
+        self.data_received(b"\r\n".join((*lines, b"", rest)))
 
     def _end_after_answer(self) -> bool:
         """Read no more; the connection ends when what is being answered has been. False when nothing is."""
@@ -288,24 +343,22 @@ class Connection(HttpToolsProtocol):
         self.cycle.keep_alive = False
         return True
 
+    def _release(self) -> None:
+        hold, self.hold = self.hold, None
+        if hold is not None and not hold.done():
+            hold.set_result(None)
+
     def _idle(self) -> bool:
         """Nothing has been asked that is not answered."""
         latest = cast("RequestResponseCycle | None", self.cycle)
         return latest is None or latest.response_complete
 
 
-def too_large(limits: Limits) -> BodyTooLarge:
-    """The error for a body over the limit."""
-    return BodyTooLarge(
-        f"the body exceeds {limits.body_bytes} bytes",
-        field="body",
-        hint="an admin can raise limits.body_bytes",
-    )
+class _Enough(Exception):
+    """Ends the parser's work on a connection that has gone deaf."""
 
 
-def _framed_wrongly() -> BadRequest:
-    return BadRequest("the body ended before it was complete, or is framed wrongly", field="body")
-
-
-def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
-    return len(url) + sum(len(name) + len(value) for name, value in headers)
+def _tell_left(cycle: RequestResponseCycle) -> None:
+    """To the application: the client has gone."""
+    cycle.disconnected = True
+    cycle.message_event.set()

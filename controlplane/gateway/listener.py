@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 
 from uvicorn.config import Config
 
-from controlplane.gateway.connection import Connection, Door, Plane
+from controlplane.gateway.connection import Connection
+from controlplane.gateway.door import Door, Plane
 from flockpy.clock import Clock
 from flockpy.config import Limits
 
@@ -29,7 +30,6 @@ class Listener:
             log_config=None,
             access_log=False,
             proxy_headers=False,  # whoever is on this machine could say that it is somebody else
-            timeout_keep_alive=75,
         )
         config.load()
         self._door = Door(config, plane, limits)

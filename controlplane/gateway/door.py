@@ -1,0 +1,89 @@
+"""What the connections of a listener share: who answers, and what a client may cost before its request is whole."""
+
+import asyncio
+from typing import Final, Protocol, cast
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from controlplane.gateway.asked import Asked, Headers
+from flockpy.config import Limits
+from flockpy.errors import BadRequest, BodyTooLarge, FlockError, HeadTooLarge
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a head; also of all that comes in a row and is neither head nor body, such as trailers."""
+MAX_HEADERS: Final = 200
+AHEAD: Final = 64
+"""Requests a client may send before the first of them is answered."""
+HEAD_S: Final = 10.0
+IDLE_S: Final = 75.0
+LINGER_S: Final = 2.0
+"""How long what a refused client still sends is thrown away: a socket closed over unread bytes loses the answer."""
+STALLED_S: Final = 600.0
+"""How long a client may leave an answer that is ready untaken."""
+
+
+class Plane(Protocol):
+    """Who answers inference requests."""
+
+    def serves(self, path: bytes) -> bool:
+        """Whether a request for this path (undecoded, without its query) is one."""
+        ...
+
+    def accept(self, asked: Asked) -> None:
+        """Its head is there; its body is read when nothing is wrong. Raises FlockError."""
+        ...
+
+    def start(self, asked: Asked) -> None:
+        """It is whole, and those before it have been answered."""
+        ...
+
+    def refuse(self, asked: Asked, error: FlockError) -> None:
+        """Answer an error instead of starting it."""
+        ...
+
+
+class Door:
+    """What the connections of a listener share. `date` is the header line of this second, `empty` set while there are
+    none."""
+
+    def __init__(self, config: Config, plane: Plane, limits: Limits) -> None:
+        self.config = config
+        self.app = cast("ASGI3Application", config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
+        self.plane = plane
+        self.limits = limits
+        self.state = ServerState()
+        self.empty = asyncio.Event()
+        self.date = b""
+
+
+def too_large(limits: Limits) -> BodyTooLarge:
+    """The error for a body over the limit."""
+    return BodyTooLarge(
+        f"the body exceeds {limits.body_bytes} bytes",
+        field="body",
+        hint="an admin can raise limits.body_bytes",
+    )
+
+
+def framed_wrongly() -> BadRequest:
+    """The error for a body that is not as it was announced."""
+    return BadRequest("the body ended before it was complete, or is framed wrongly", field="body")
+
+
+def too_much() -> HeadTooLarge:
+    """The error for a head over the limits."""
+    return HeadTooLarge(f"the headers exceed {MAX_HEAD} bytes or {MAX_HEADERS} lines")
+
+
+def without_origin(url: bytes) -> bytes:
+    """The path and query of a URL as clients of a proxy send it. Raises HttpParserInvalidURLError."""
+    parsed = httptools.parse_url(url)
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+
+
+def size_of(url: bytes, headers: Headers) -> int:
+    """Bytes of a head, without what separates them."""
+    return len(url) + sum(len(name) + len(value) for name, value in headers)
