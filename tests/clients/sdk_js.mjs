@@ -94,7 +94,8 @@ function messages(stream) {
 }
 
 async function counted() {
-  const prompt = { model, messages: [{ role: "user", content: task }], system: "Be brief." };
+  const tools = [{ name, description, input_schema: schema }];
+  const prompt = { model, messages: [{ role: "user", content: task }], system: "Be brief.", tools };
   const before = (await anthropic.messages.countTokens(prompt)).input_tokens;
   const { usage } = await anthropic.messages.create({ ...prompt, max_tokens: 5 });
   return `${before} ${usage.input_tokens + (usage.cache_read_input_tokens ?? 0)}`;

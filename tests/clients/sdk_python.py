@@ -108,7 +108,9 @@ def messages(stream: bool) -> str:
 
 def counted(stream: bool) -> str:
     """The tokens of a prompt as they are counted before it is sent, and as they are billed."""
-    prompt: Any = {"model": MODEL, "messages": [{"role": "user", "content": TASK}], "system": "Be brief."}
+    tools = [{"name": NAME, "description": WHAT, "input_schema": SCHEMA}]
+    talk = [{"role": "user", "content": TASK}]
+    prompt: Any = {"model": MODEL, "messages": talk, "system": "Be brief.", "tools": tools}
     before = anthropic.messages.count_tokens(**prompt).input_tokens
     usage = anthropic.messages.create(max_tokens=5, **prompt).usage
     return f"{before} {usage.input_tokens + (usage.cache_read_input_tokens or 0)}"

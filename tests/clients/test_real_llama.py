@@ -50,10 +50,12 @@ def test_the_sdks_run_their_tool_loop_over_each_protocol(
     name: str,
 ) -> None:
     client = (from_npm if name.endswith(".mjs") else from_pypi)("sdk-current")
-    said = run_against(program, "reader", tmp_path, name, client, CHECKS)
+    said = run_against(program, "reader", tmp_path, name, client, [*CHECKS, "counted"])
     served = {check: said.checks[check] for check in CHECKS if check in said.checks}
     assert served == dict.fromkeys(served, SAID)
     assert (said.work.folder / "read.txt").read_text() == f"{said.work.secret}\n" * len(served)
+    before, billed = said.of("counted").split()
+    assert before == billed
 
 
 @pytest.mark.needs_program("node")
