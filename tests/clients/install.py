@@ -43,7 +43,11 @@ def python_client(name: str) -> Path:
 
     def install(folder: Path) -> None:
         _run(name, [*uv, "venv", "--quiet", "--relocatable", "--python", sys.executable, "v"], folder)
-        _run(name, [*uv, "pip", "install", "--quiet", "--python", "v/bin/python", "-r", str(pins)], folder)
+        _run(
+            name,
+            [*uv, "pip", "install", "--quiet", "--system-certs", "--python", "v/bin/python", "-r", str(pins)],
+            folder,
+        )
 
     return _installed(f"python-{name}", pins.read_bytes() + sys.version.encode(), install) / "v"
 

@@ -1,6 +1,7 @@
 """Claude Code, headless, over /v1/messages against an engine that only knows chat."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,15 +81,37 @@ def test_models_of_anthropic_are_the_local_one(claude: ClaudeCode, work: Workpla
 
 
 @pytest.mark.parametrize(
+    ("key", "model", "said"),
+    [("wrong", "strict", "401"), ("poor", "strict", "quota"), ("good", "nobody", "nobody")],
+)
+def test_what_cannot_be_mended_by_trying_again_ends_it_at_once(
+    claude: ClaudeCode, stage: Stage, work: Workplace, key: str, model: str, said: str
+) -> None:
+    """It tries a bad key for most of a minute unless it is told not to."""
+    keys = {"wrong": "flk_nonsense", "good": stage.key}
+    if key == "poor":
+        keys["poor"] = stage.program.create_key("poor", daily_token_quota=5)
+    since = time.monotonic()
+    done = run_claude_code(claude.package, work, Server(stage.url, keys[key], model), "hello")
+    assert time.monotonic() - since < 15
+    report = json.loads(done.out)
+    assert report["is_error"]
+    assert said in report["result"]
+    assert stage.engine.heard == []
+
+
+@pytest.mark.parametrize(
     "fault",
     [
+        Fault("status", status=429, retry_after=1),
+        Fault("status", status=500),
         Fault("status", status=503),
         Fault("drop"),
         Fault("reset", after=1),
         Fault("cut", after=4),
         Fault("error", after=4),
     ],
-    ids=lambda fault: fault.kind,
+    ids=lambda fault: f"{fault.kind}-{fault.status}" if fault.kind == "status" else fault.kind,
 )
 def test_it_recovers_from_an_engine_that_fails_once(
     claude: ClaudeCode, work: Workplace, fault: Fault

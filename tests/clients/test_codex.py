@@ -1,5 +1,6 @@
 """Codex, headless, over /v1/responses against an engine that only knows chat."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from tests.clients.agents import Server, run_codex
 from tests.clients.stage import Stage
 from tests.clients.workplace import Workplace
-from tests.simulators.strict_engine import GPT, Fault, Script
+from tests.simulators.strict_engine import GPT, MODEL, Fault, Script
 
 pytestmark = [
     pytest.mark.needs_program("node"),
@@ -62,16 +63,32 @@ def test_it_shows_a_picture_to_the_model(codex: Codex, work: Workplace) -> None:
     assert codex.does(f"Please do flock-task:look:{work.picture}") == f"It says {work.digest}."
 
 
+@pytest.mark.parametrize(("key", "model", "said"), [("poor", MODEL, "Quota"), ("good", "nobody", "nobody")])
+def test_what_cannot_be_mended_by_trying_again_ends_it_soon(
+    codex: Codex, stage: Stage, work: Workplace, key: str, model: str, said: str
+) -> None:
+    """It would wait for as long as it is told to, though that were until tomorrow."""
+    known = stage.program.create_key("poor coder", daily_token_quota=5) if key == "poor" else stage.key
+    since = time.monotonic()
+    done = run_codex(codex.package, work, Server(stage.url, known, model), "hello")
+    assert time.monotonic() - since < 30
+    assert done.code == 1
+    assert said in done.out
+    assert stage.engine.heard == []
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        Fault("status", status=429, retry_after=1),
+        Fault("status", status=500),
         Fault("status", status=503),
         Fault("drop"),
         Fault("reset", after=1),
         Fault("cut", after=4),
         Fault("error", after=4),
     ],
-    ids=lambda fault: fault.kind,
+    ids=lambda fault: f"{fault.kind}-{fault.status}" if fault.kind == "status" else fault.kind,
 )
 def test_it_recovers_from_an_engine_that_fails_once(codex: Codex, work: Workplace, fault: Fault) -> None:
     codex.stage.engine.play(Script(fault=fault))
