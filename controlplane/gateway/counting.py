@@ -51,7 +51,9 @@ class Counter:
             quirks = quirks_of(replica.engine)
             if not quirks.counts_tokens_at or request.raw:
                 continue
-            out = translated(request, model=replica.model_id, quirks=quirks, max_tokens_cap=None, live=False)
+            out = translated(
+                request, model=replica.engine_model, quirks=quirks, max_tokens_cap=None, live=False
+            )
             head = head_of(replica.endpoint, quirks.counts_tokens_at, out.content_type, len(out.data), b"")
             try:
                 count = await self._ask(replica.endpoint.url, head, out.data)

@@ -9,9 +9,10 @@ from controlplane.gateway.forward import Forwarder, NotServed
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.routing.policy import NotLoaded, Saturated
 from controlplane.routing.slots import Claim, Slots
-from controlplane.routing.table import RoutingTable
+from controlplane.routing.table import Replica, RoutingTable
 from flockpy.clock import Clock
 from flockpy.config import Config
+from flockpy.engines import start_command
 from flockpy.errors import EngineUnreachable, Overloaded, UnknownModel, without_paths
 
 CONNECTS: Final = 3
@@ -61,7 +62,7 @@ class Dispatcher:
                     raise EngineUnreachable(
                         f"the engine {replica.engine} of model {replica.model_id} on {replica.node_name} "
                         f"at {replica.endpoint.url} does not answer: {error}",
-                        hint=_how_to_start(replica.adopted, replica.model_id),
+                        hint=_how_to_start(replica),
                         retry_after=2,
                     ) from None
             finally:
@@ -128,7 +129,7 @@ class Dispatcher:
             call.position = call.on_cancel = None
 
 
-def _how_to_start(adopted: bool, model_id: str) -> str:
-    if adopted:
-        return "start it again where it ran, such as: llama-server -m MODEL.gguf --port PORT"
-    return f"flockpy starts it again; what happened: flockpy logs {model_id}"
+def _how_to_start(replica: Replica) -> str:
+    if replica.adopted and (command := start_command(replica.engine)):
+        return f"start it again where it ran, such as: {command}"
+    return f"flockpy starts it again; what happened: flockpy logs {replica.model_id}"

@@ -9,7 +9,7 @@ from controlplane.gateway import translate, upstream
 from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.outbound import Shaped, outbound
-from controlplane.gateway.stream import Progress, Tap
+from controlplane.gateway.stream import Fixes, Progress, Tap
 from controlplane.protocols.assembly import assemble, can_assemble
 from controlplane.protocols.base import Usage
 from controlplane.protocols.translated import Neutral
@@ -17,11 +17,13 @@ from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
 from flockpy.engines.base import Quirks
-from flockpy.errors import EngineDied
+from flockpy.errors import ContextTooLong, EngineDied
 from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Silent, origin_of
 
 MAX_ANSWER: Final = 256 * 2**20
 MAX_REFUSAL: Final = 2**20
+MOST_BYTES: Final = 5
+"""Of a prompt, for a token: longer ones are refused where an engine would cut them without a word."""
 _JSON: Final = b"application/json"
 _NO_ANSWER: Final = frozenset({401, 403, 429, 503})
 """An engine's statuses that speak of the engine (not ours, busy, half loaded), never of the request."""
@@ -51,12 +53,19 @@ class Forwarder:
             call.surface,
             job.inbound,
             job.body,
-            model=replica.model_id,
+            model=replica.engine_model,
             quirks=quirks,
             max_tokens_cap=job.admission.max_tokens_cap,
             live=live,
         )
         data = out.data
+        if quirks.cuts_long_prompts and 0 < replica.context_window * MOST_BYTES < len(job.body):
+            raise ContextTooLong(
+                f"the prompt does not fit the {replica.context_window} tokens of {replica.model_id}",
+                field="messages",
+            )
+        if out.ignored and not call.attempts:
+            call.dropped = (*call.dropped, *out.ignored)
         head = upstream.head_of(replica.endpoint, out.path, out.content_type, len(data), job.traceparent)
         attempt = Attempt(decision)
         call.attempts = (*call.attempts, attempt)
@@ -114,7 +123,7 @@ class Forwarder:
         """A stream to its end, as one answer."""
         call = job.call
         progress = Progress(several=job.inbound.choices > 1)
-        tap = Tap(call.surface, hide_usage=False, replace=None)
+        tap = Tap(call.surface, hide_usage=False, fixes=())
         call.events = lambda: tap.events
         parts: list[bytes] = []
         size = 0
@@ -149,15 +158,14 @@ class Forwarder:
             answer = surface.render(
                 job.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
             )
-        if replace := upstream.id_fix(call.surface.name, quirks):
-            answer = answer.replace(*replace, 1)
+        for wrong, right in _fixes(job, quirks):
+            answer = answer.replace(wrong, right, 1)
         job.settle("ok", 200, usage, answer)
         job.reply.whole(200, content_type if surface.name == "transcriptions" else _JSON, answer)
 
     async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
-        replace = upstream.id_fix(call.surface.name, quirks)
-        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, replace=replace)
+        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, fixes=_fixes(job, quirks))
         call.events = lambda: tap.events
         hidden = live and "return_progress" not in job.inbound.fields
         progress = Progress(several=job.inbound.choices > 1) if hidden else None
@@ -179,3 +187,8 @@ class Forwarder:
         if not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
         reply.end_stream(tap.rest())
+
+
+def _fixes(job: Job, quirks: Quirks) -> Fixes:
+    replica = job.call.attempts[-1].decision.replica
+    return upstream.fixes(job.call.surface.name, quirks, replica.engine_model, replica.model_id)

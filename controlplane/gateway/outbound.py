@@ -31,11 +31,12 @@ _JSON: Final = b"application/json"
 
 
 class Outbound(msgspec.Struct, frozen=True):
-    """What is posted to `path` of an engine."""
+    """What is posted to `path` of an engine. `ignored` names what of the request does nothing there."""
 
     path: str
     data: bytes
     content_type: bytes = _JSON
+    ignored: tuple[str, ...] = ()
 
 
 def outbound(
@@ -60,7 +61,10 @@ def outbound(
     if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
         return Outbound(path, surface.engine_body(inbound, body, model), surface.content_type(inbound))
     data = body_for(inbound, body, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live)
-    return Outbound(path, data)
+    unheard = quirks.ignores | quirks.never_sent
+    return Outbound(
+        path, data, ignored=tuple(sorted(unheard.intersection(inbound.fields))) if unheard else ()
+    )
 
 
 def translated(
@@ -76,6 +80,8 @@ def translated(
         changes["tool_choice"] = "required"
         if not changes["tools"]:
             raise BadRequest(f"tool_choice: no tool named {name!r} is offered in tools", field="tool_choice")
+    elif request.tool_choice == "none" and "tool_choice" in quirks.ignores:
+        changes["tools"] = ()
     if changes:
         request = msgspec.structs.replace(request, **changes)
     if request.raw:

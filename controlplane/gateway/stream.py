@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from controlplane.protocols.base import Surface, Usage
@@ -20,18 +21,22 @@ _ERROR: Final = re.compile(rb'data: ?(?=\{"error")|error: ')
 _PROGRESS: Final = b'"prompt_progress":'  # inside of a JSON string its quotes would be escaped
 
 
+Fixes = Sequence[tuple[bytes, bytes]]
+
+
 class Tap:
     """Feed it what the engine sends, forward what it answers.
 
     `hide_usage`: we asked the engine for a usage chunk that the client did not ask for, so it is taken out again.
-    `replace`: bytes to replace in each event, for ids of the wrong kind. Without either, bytes pass as they are.
+    `fixes`: pairs of bytes to replace in each event, for ids and names of the wrong kind. Without either, bytes pass as
+    they are.
     """
 
-    def __init__(self, surface: Surface, *, hide_usage: bool, replace: tuple[bytes, bytes] | None) -> None:
+    def __init__(self, surface: Surface, *, hide_usage: bool, fixes: Fixes) -> None:
         self._surface = surface
         self._hide_usage = hide_usage
-        self._replace = replace
-        self._raw = not hide_usage and replace is None
+        self._fixes = fixes
+        self._raw = not hide_usage and not fixes
         self._held = b""
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
@@ -93,8 +98,8 @@ class Tap:
         return self._trimmed(whole)
 
     def _trimmed(self, whole: bytes) -> bytes:
-        if self._replace is not None:
-            whole = whole.replace(*self._replace)
+        for wrong, right in self._fixes:
+            whole = whole.replace(wrong, right)
         if self._hide_usage and b'"usage"' in whole:
             events = _EVENT.findall(whole) or [whole]
             whole = b"".join(e for e in events if not (b'"usage"' in e and _NO_CHOICES.search(e)))

@@ -58,7 +58,11 @@ def body_for(
         changes["max_tokens"] = max_tokens_cap or quirks.max_tokens_unless_named
     if quirks.ignores_named_tool_choice and "tool_choice" in inbound.fields:
         changes |= _named_tool(inbound)
-    return rewrite(inbound.fields, changes) if changes else body
+    forbidden = quirks.never_sent.intersection(inbound.fields)
+    if not changes and not forbidden:
+        return body
+    kept = {name: raw for name, raw in inbound.fields.items() if name not in forbidden}
+    return rewrite(kept, changes)
 
 
 def _named_tool(inbound: Inbound) -> dict[str, Any]:
@@ -96,14 +100,17 @@ _TOOLS: msgspec.json.Decoder[list[_Tool] | None] = msgspec.json.Decoder(list[_To
 _RAWS: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
-def id_fix(surface: str, quirks: Quirks) -> tuple[bytes, bytes] | None:
-    """What to replace in an answer of an engine that gives every completion a chat id.
+def fixes(surface: str, quirks: Quirks, engine_model: str, model: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What to replace in answers: chat ids that an engine gives every completion, its own name for the model.
 
-    Exact: inside of a JSON string these quotes would be escaped, so only a key of the answer itself can match.
+    Exact: inside of a JSON string these quotes would be escaped, so only a key or a value of the answer can match.
     """
+    found: list[tuple[bytes, bytes]] = []
     if quirks.chat_ids_everywhere and surface == "completions":
-        return b'"id":"chatcmpl-', b'"id":"cmpl-'
-    return None
+        found.append((b'"id":"chatcmpl-', b'"id":"cmpl-'))
+    if engine_model != model:
+        found.append((msgspec.json.encode(engine_model), msgspec.json.encode(model)))
+    return tuple(found)
 
 
 class _EngineError(msgspec.Struct):

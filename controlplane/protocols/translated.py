@@ -1,6 +1,6 @@
 """Surfaces whose requests go to engines in another protocol, and one answer of an engine on its way back. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from controlplane.protocols.base import Inbound, Usage
@@ -25,6 +25,7 @@ from flockpy.errors import BadRequest, FlockError
 from flockpy.placement import Capability
 
 _BYTES_PER_TOKEN: Final = 4
+_JSON_CALLS: Final[frozenset[Kind]] = frozenset({"llama_json"})
 
 
 class Neutral(Inbound, frozen=True):
@@ -99,7 +100,10 @@ class Translation:
         self, request: Request, *, seed: str, off: frozenset[Kind] = frozenset(), whole: bool = False
     ) -> None:
         self._decoder = ChatDecoder()
-        self._rescuer = Rescuer(tools=request.tools, seed=seed, off=off, whole=whole)
+        tools = () if request.tool_choice == "none" else request.tools
+        if request.format is not None:  # an answer that is to be JSON may look like a call in JSON
+            off = off.union(_JSON_CALLS)
+        self._rescuer = Rescuer(tools=tools, seed=seed, off=off, whole=whole)
         self.events = 0
         self.usage: Usage | None = None
         self.failure: FlockError | None = None
@@ -110,20 +114,24 @@ class Translation:
         return self._rescuer.rescued
 
     def feed(self, data: bytes) -> list[Delta]:
-        """The deltas to pass on; none after `failure`."""
-        return self._rescuer.feed(self._heard(self._decoder.feed(data)))
+        """The deltas to pass on; with `failure` set, the last of them."""
+        return self._passed(self._rescuer.feed(self._heard(self._decoder.feed(data))))
 
     def end(self) -> list[Delta]:
         """The last of them, at the clean end of the bytes."""
-        return [*self._rescuer.feed(self._heard(self._decoder.end())), *self._rescuer.end()]
+        return self._passed([*self._rescuer.feed(self._heard(self._decoder.end())), *self._rescuer.end()])
 
-    def _heard(self, deltas: list[Delta]) -> Sequence[Delta]:
-        for index, delta in enumerate(deltas):
+    def _passed(self, deltas: list[Delta]) -> list[Delta]:
+        if self.failure is None:
+            return deltas
+        return [delta for delta in deltas if not isinstance(delta, Failure)]
+
+    def _heard(self, deltas: list[Delta]) -> list[Delta]:
+        for delta in deltas:
             if isinstance(delta, Counted):
                 self.usage = delta.usage
             elif isinstance(delta, Failure):
                 self.failure = delta.error
-                return deltas[:index]
             elif not isinstance(delta, Progress):
                 self.events += 1
         return deltas

@@ -77,7 +77,7 @@ def assert_learnt(tap: Tap, events: list[bytes]) -> None:
 @STREAM
 def test_an_untouched_stream_passes_byte_for_byte(events: list[bytes]) -> None:
     for parts in cuts(b"".join(events)):
-        tap = Tap(SURFACE, hide_usage=False, replace=None)
+        tap = Tap(SURFACE, hide_usage=False, fixes=())
         for part in parts:
             assert tap.feed(part) == part, "nothing is held back"
         assert_learnt(tap, events)
@@ -87,7 +87,7 @@ def test_an_untouched_stream_passes_byte_for_byte(events: list[bytes]) -> None:
 def test_hidden_usage_is_taken_out_and_nothing_else(events: list[bytes]) -> None:
     expected = b"".join(event for event in events if event != USAGE_ONLY)
     for parts in cuts(b"".join(events)):
-        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        tap = Tap(SURFACE, hide_usage=True, fixes=())
         assert passed(tap, parts) == expected
         assert_learnt(tap, events)
 
@@ -98,7 +98,7 @@ def test_ids_are_replaced_and_nothing_else(events: list[bytes], hide: bool) -> N
     kept = [event for event in events if not (hide and event == USAGE_ONLY)]
     expected = b"".join(kept).replace(*FIX)
     for parts in cuts(b"".join(events)):
-        tap = Tap(SURFACE, hide_usage=hide, replace=FIX)
+        tap = Tap(SURFACE, hide_usage=hide, fixes=(FIX,))
         assert passed(tap, parts) == expected
         assert_learnt(tap, events)
 
@@ -107,7 +107,7 @@ def test_a_trimmed_stream_passes_whole_events_only() -> None:
     """What follows an engine's death must not stand in the middle of a line."""
     stream = b"".join(STREAMS["as llama.cpp sends it"])
     for at in range(len(stream)):
-        out = Tap(SURFACE, hide_usage=True, replace=None).feed(stream[:at])
+        out = Tap(SURFACE, hide_usage=True, fixes=()).feed(stream[:at])
         assert out == b"" or out.endswith(b"\n\n")
         assert stream.startswith(out) or USAGE_ONLY in stream[:at]
 
@@ -117,7 +117,7 @@ def test_the_end_is_known_as_soon_as_it_is_said() -> None:
     stream = b"".join(STREAMS["as llama.cpp sends it"])
     said = len(stream) - 2
     for at in range(1, said):
-        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        tap = Tap(SURFACE, hide_usage=True, fixes=())
         tap.feed(stream[:at])
         assert not tap.done
         tap.feed(stream[at:said])
@@ -149,7 +149,7 @@ def assert_kept(events: list[bytes]) -> None:
     stream = b"".join(events)
     expected = b"".join(event for event in events if event != USAGE_ONLY).replace(*FIX)
     for size in (1, 7, 50, len(stream)):
-        tap = Tap(SURFACE, hide_usage=True, replace=FIX)
+        tap = Tap(SURFACE, hide_usage=True, fixes=(FIX,))
         out = b""
         for at in range(0, len(stream), size):
             out += tap.feed(stream[at : at + size])
@@ -161,14 +161,14 @@ def assert_kept(events: list[bytes]) -> None:
 def test_an_engines_error_as_its_last_word_is_a_failure() -> None:
     said = b'{"error":{"message":"it broke"}}'
     for error in (b"data: " + said + b"\n\n", b"error: " + said + b"\n\n"):
-        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        tap = Tap(SURFACE, hide_usage=True, fixes=())
         out = passed(tap, [*WORDS, error, DONE])
         assert tap.failure() == said
         assert error in out, "its client sees it too"
 
 
 def test_a_long_stream_keeps_only_its_end() -> None:
-    tap = Tap(SURFACE, hide_usage=False, replace=None)
+    tap = Tap(SURFACE, hide_usage=False, fixes=())
     for _ in range(10_000):
         tap.feed(WORDS[1])
     assert len(tap._end()) <= TAIL + len(WORDS[1])
@@ -177,7 +177,7 @@ def test_a_long_stream_keeps_only_its_end() -> None:
 
 
 def test_the_end_is_found_after_one_long_read() -> None:
-    tap = Tap(SURFACE, hide_usage=True, replace=None)
+    tap = Tap(SURFACE, hide_usage=True, fixes=())
     out = tap.feed(WORDS[1] * 5000 + FINISH + USAGE_ONLY + DONE)
     assert out == WORDS[1] * 5000 + FINISH + DONE
     assert (tap.usage(), tap.done) == (COUNTED, True)
@@ -214,7 +214,7 @@ def test_any_stream_in_any_parts(
     expected = b"".join(event for event in events if not (hide and event == USAGE_ONLY))
     if replace:
         expected = expected.replace(*replace)
-    tap = Tap(SURFACE, hide_usage=hide, replace=replace)
+    tap = Tap(SURFACE, hide_usage=hide, fixes=(replace,) if replace else ())
     assert passed(tap, parts) == expected
     if len(stream) < TAIL:
         assert_learnt(tap, events)
@@ -231,7 +231,7 @@ def test_lines_may_end_in_crlf(name: str, hide: bool) -> None:
     usage_only = USAGE_ONLY.replace(b"\n", b"\r\n")
     expected = b"".join(event for event in CRLF[name] if not (hide and event == usage_only))
     for parts in cuts(b"".join(CRLF[name])):
-        tap = Tap(SURFACE, hide_usage=hide, replace=None)
+        tap = Tap(SURFACE, hide_usage=hide, fixes=())
         assert passed(tap, parts) == expected
         assert_learnt(tap, STREAMS[name])
 
@@ -250,7 +250,7 @@ def spaced(event: bytes) -> bytes:
 def test_there_may_be_more_or_less_white_space(write, events: list[bytes]) -> None:
     expected = b"".join(write(event) for event in events if event != USAGE_ONLY)
     for parts in cuts(b"".join(map(write, events))):
-        tap = Tap(SURFACE, hide_usage=True, replace=None)
+        tap = Tap(SURFACE, hide_usage=True, fixes=())
         assert passed(tap, parts) == expected
         assert_learnt(tap, events)
 
@@ -260,12 +260,12 @@ def test_there_may_be_more_or_less_white_space(write, events: list[bytes]) -> No
 def test_an_end_that_is_not_ended_reaches_the_client_too(last: bytes, hide: bool) -> None:
     stream = b"".join([*WORDS, FINISH]) + last
     for parts in cuts(stream):
-        tap = Tap(SURFACE, hide_usage=hide, replace=None)
+        tap = Tap(SURFACE, hide_usage=hide, fixes=())
         assert passed(tap, parts) + tap.rest() == stream
         assert tap.done
         assert tap.rest() == b""
 
 
 def test_a_usage_chunk_that_is_not_ended_is_hidden_too() -> None:
-    tap = Tap(SURFACE, hide_usage=True, replace=None)
+    tap = Tap(SURFACE, hide_usage=True, fixes=())
     assert passed(tap, [*WORDS, DONE, USAGE_ONLY.rstrip()]) + tap.rest() == b"".join([*WORDS, DONE])

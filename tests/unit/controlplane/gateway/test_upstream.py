@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.gateway.upstream import body_for, head_of, id_fix, refusal
+from controlplane.gateway.upstream import body_for, fixes, head_of, refusal
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface, EmbeddingSurface
 from flockpy.engines.base import Quirks
@@ -274,9 +275,29 @@ def test_no_url_brings_a_header_of_its_own() -> None:
 
 def test_ids_of_the_wrong_kind_are_replaced_for_completions_only() -> None:
     quirky = Quirks(chat_ids_everywhere=True)
-    assert id_fix("completions", quirky) == (b'"id":"chatcmpl-', b'"id":"cmpl-')
-    assert id_fix("chat", quirky) is None
-    assert id_fix("completions", STRICT) is None
+    assert fixes("completions", quirky, "m", "m") == ((b'"id":"chatcmpl-', b'"id":"cmpl-'),)
+    assert fixes("chat", quirky, "m", "m") == ()
+    assert fixes("completions", STRICT, "m", "m") == ()
+
+
+def test_an_engines_own_name_for_the_model_is_not_told() -> None:
+    assert fixes("chat", STRICT, '/a/"b"', "b") == ((rb'"/a/\"b\""', b'"b"'),)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_engine_must_not_hear_is_not_sent(stream: bool) -> None:
+    body = msgspec.json.encode(
+        {"model": "m", "messages": MESSAGES, "stream": stream, "adapters": "/etc", "seed": 1}
+    )
+    sent = body_for(
+        CHAT.parse(body),
+        body,
+        model="m",
+        quirks=Quirks(never_sent=frozenset({"adapters"})),
+        max_tokens_cap=None,
+    )
+    assert "adapters" not in read_fields(sent)
+    assert "seed" in read_fields(sent)
 
 
 def error(message: str, kind: str = "", **more: object) -> dict:
