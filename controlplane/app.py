@@ -37,7 +37,7 @@ from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.meter import Meter
 from controlplane.tenants.usage import Usage
 from flockpy.clock import Clock
-from flockpy.config import split_listen
+from flockpy.config import Router, split_listen
 from flockpy.http import Client
 from flockpy.ids import Entropy
 from flockpy.paths import DataDir
@@ -70,7 +70,7 @@ async def serve(
         joins = await JoinTokens.open(meta, clock, entropy)
         joins.mint_local(data)
 
-        table = CurrentTable(cluster, config.router.default_model)
+        table = CurrentTable(cluster, config.router)
         slots = Slots(table, depth=config.limits.queue_depth)
         cluster.subscribe(table.rebuild)
         cluster.subscribe(lambda _: slots.table_changed())
@@ -136,12 +136,12 @@ async def serve(
 class CurrentTable:
     """The routing table of now: rebuilt when the cluster's picture changes, swapped by one reference."""
 
-    def __init__(self, cluster: Cluster, default_model: str) -> None:
-        self._default_model = default_model
-        self._table = build_table(cluster.state, default_model)
+    def __init__(self, cluster: Cluster, config: Router) -> None:
+        self._config = config
+        self.rebuild(cluster.state)
 
     def rebuild(self, state: ClusterState) -> None:
-        self._table = build_table(state, self._default_model)
+        self._table = build_table(state, self._config.default_model, self._config.aliases)
 
     def __call__(self) -> RoutingTable:
         return self._table

@@ -11,7 +11,8 @@ EngineName = Literal["", "embedded", "llamacpp", "ollama", "vllm", "mlx"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "pretty"]
 
-Value = str | int | float | bool
+Value = str | int | float | bool | dict[str, str]
+"""What a leaf holds; the values of a map have names that users choose, such as aliases."""
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -67,6 +68,8 @@ class Jit(Section, frozen=True):
 
 class Router(Section, frozen=True):
     default_model: str = ""
+    aliases: dict[str, str] = {}
+    """Second names of models, or globs for them; see `flockpy.aliases`."""
 
 
 class Scheduler(Section, frozen=True):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flockpy import configfile
+from flockpy import aliases, configfile
 from flockpy.config import (
     Config,
     Value,
@@ -162,7 +162,9 @@ def _from_file(
     for entry in entries:
         source = f"{file}:{entry.line}"
         is_section = any(key.startswith(entry.key + ".") for key in types)
-        if entry.key in types:
+        if entry.key in types and typing.get_origin(types[entry.key]) is dict:
+            yield _Given(entry.key, _map(entry, source, file), source, file.parent)
+        elif entry.key in types:
             if entry.section is not None:
                 raise StartError(f"{source}: `{entry.key}` takes one value, got a section")
             value = _checked(entry.value, types[entry.key], source, entry.key)
@@ -173,6 +175,22 @@ def _from_file(
             yield from _from_file(entry.section, types, file)
         elif entry.value is not None:  # a section whose every line is commented out reads as null
             raise StartError(f"{source}: `{entry.key}` is a section: its keys stand indented below it")
+
+
+def _map(entry: configfile.Entry, source: str, file: Path) -> Value:
+    """The aliases below their key. Raises StartError that names the alias and its line."""
+    if entry.section is None and entry.value is not None:
+        raise StartError(f"{source}: `{entry.key}` is a section: `name: model` lines stand indented below it")
+    found: dict[str, str] = {}
+    for line in entry.section or ():
+        where = f"{file}:{line.line}"
+        if line.section is not None:
+            raise StartError(f"{where}: `{line.key}` takes one value, got a section")
+        name = line.key.removeprefix(entry.key + ".")
+        found[name] = str(_checked(line.value, str, where, line.key))
+        if refused := aliases.refusal(name, found[name]):
+            raise StartError(f"{where}: `{line.key}`: {refused}")
+    return found
 
 
 def _did_you_mean(key: str, types: Mapping[str, object]) -> str:

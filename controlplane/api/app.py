@@ -4,6 +4,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from controlplane.api import (
+    aliases,
     auth,
     catalog,
     clients,
@@ -22,7 +23,7 @@ from controlplane.api.routes import options
 from controlplane.api.services import Services
 from controlplane.api.trail import Trail
 
-_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog, clients)
+_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog, clients, aliases)
 
 
 def build_api(services: Services) -> Litestar:

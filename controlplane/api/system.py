@@ -48,7 +48,7 @@ class Status(msgspec.Struct, frozen=True):
 class Configuration(msgspec.Struct, frozen=True):
     """Effective values by dotted key, secrets as ``***``; where each came from; where the file is looked for."""
 
-    values: Mapping[str, str | float | bool]
+    values: Mapping[str, str | float | bool | dict[str, str]]
     sources: dict[str, str]
     path: str
 

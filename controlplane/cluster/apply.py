@@ -11,6 +11,8 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from controlplane.cluster.events import (
+    AliasRemoved,
+    AliasSet,
     DemandMet,
     DemandRaised,
     Event,
@@ -62,6 +64,10 @@ def apply(state: ClusterState, event: Event) -> ClusterState:
             return _model_removed(state, event)
         case ModelRefused():
             return _refused(state, event)
+        case AliasSet():
+            return _alias_set(state, event)
+        case AliasRemoved():
+            return _alias_removed(state, event)
         case PlacementWanted():
             return _wanted(state, event)
         case PlacementRetired():
@@ -215,6 +221,18 @@ def _refused(state: ClusterState, event: ModelRefused) -> ClusterState:
         refused=_put(state.refused, event.model_id, refusal),
         demand=state.demand - {event.model_id},
     )
+
+
+def _alias_set(state: ClusterState, event: AliasSet) -> ClusterState:
+    if state.aliases.get(event.name) == event.model:
+        return state
+    return replace(state, version=state.version + 1, aliases=_put(state.aliases, event.name, event.model))
+
+
+def _alias_removed(state: ClusterState, event: AliasRemoved) -> ClusterState:
+    if event.name not in state.aliases:
+        return state
+    return replace(state, version=state.version + 1, aliases=_without(state.aliases, event.name))
 
 
 def _wanted(state: ClusterState, event: PlacementWanted) -> ClusterState:

@@ -1,10 +1,10 @@
-"""What of the cluster's picture outlives the leader: models, desired placements, and who the nodes are. Pure.
+"""What of the cluster's picture outlives the leader: what should be, and who the nodes are. Pure.
 
 What nodes report is never kept: it is rebuilt from their next reports.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from controlplane.cluster.state import ClusterState, Desired, InstalledModel, NodeState, Role
@@ -30,6 +30,7 @@ class Durable:
     models: Mapping[str, InstalledModel]
     nodes: Mapping[str, NodeRecord]
     desired: Mapping[str, Desired]
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Changes:
     dropped_models: tuple[str, ...]
     dropped_nodes: tuple[str, ...]
     dropped_desired: tuple[str, ...]
+    aliases: tuple[tuple[str, str], ...]
+    dropped_aliases: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return any((self.models, self.nodes, self.desired)) or any(
-            (self.dropped_models, self.dropped_nodes, self.dropped_desired)
+        return any((self.models, self.nodes, self.desired, self.aliases)) or any(
+            (self.dropped_models, self.dropped_nodes, self.dropped_desired, self.dropped_aliases)
         )
 
 
@@ -57,6 +60,7 @@ def durable(state: ClusterState) -> Durable:
             n.id: NodeRecord(n.id, n.role, n.created_at, n.draining, n.hostname) for n in state.nodes.values()
         },
         desired={id: replace(d, since=0.0, retiring_since=None) for id, d in state.desired.items()},
+        aliases=state.aliases,
     )
 
 
@@ -65,7 +69,10 @@ def difference(before: Durable, after: Durable) -> Changes:
     models, dropped_models = _changed(before.models, after.models)
     nodes, dropped_nodes = _changed(before.nodes, after.nodes)
     desired, dropped_desired = _changed(before.desired, after.desired)
-    return Changes(models, nodes, desired, dropped_models, dropped_nodes, dropped_desired)
+    named, dropped_aliases = _changed(_pairs(before.aliases), _pairs(after.aliases))
+    return Changes(
+        models, nodes, desired, dropped_models, dropped_nodes, dropped_desired, named, dropped_aliases
+    )
 
 
 def restore(kept: Durable, epoch: str, now: float) -> ClusterState:
@@ -86,7 +93,13 @@ def restore(kept: Durable, epoch: str, now: float) -> ClusterState:
         for id, wanted in kept.desired.items()
         if wanted.node_id in nodes
     }
-    return ClusterState(epoch=epoch, models=dict(kept.models), nodes=nodes, desired=desired)
+    return ClusterState(
+        epoch=epoch, models=dict(kept.models), nodes=nodes, desired=desired, aliases=dict(kept.aliases)
+    )
+
+
+def _pairs(aliases: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {name: (name, model) for name, model in aliases.items()}
 
 
 def _changed(before: Mapping[str, T], after: Mapping[str, T]) -> tuple[tuple[T, ...], tuple[str, ...]]:

@@ -91,6 +91,21 @@ class ModelRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class AliasSet:
+    """Requests for `name` are for `model`: an id, ``auto``, or "" for no model at all."""
+
+    name: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRemoved:
+    """What the configuration or the program itself says of that name holds again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementWanted:
     """A placement should be; one that was retiring under the same id is taken back."""
 
@@ -137,6 +152,8 @@ Event = (
     | ModelScaled
     | ModelRemoved
     | ModelRefused
+    | AliasSet
+    | AliasRemoved
     | PlacementWanted
     | PlacementRetired
     | PlacementDropped

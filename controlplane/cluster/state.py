@@ -105,3 +105,5 @@ class ClusterState:
     """Models that requests are waiting for."""
     refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
     """Models that could not be placed or loaded when last tried."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Second names of models that an admin has set, as `flockpy.aliases` tells of them."""

@@ -9,7 +9,7 @@ from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound
 from controlplane.protocols.translated import Neutral, TranslatedSurface
-from controlplane.routing.resolve import AUTO, Unknown, Wanted, resolve
+from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
 from controlplane.tenants.model import Outcome
@@ -79,7 +79,7 @@ class Pipeline:
         route: Route | Unknown | None = table.routes.get(inbound.model)
         if route is None:
             wanted = Wanted(call.surface.capability)
-            if inbound.model in ("", AUTO):
+            if is_auto(inbound.model, table):
                 wanted = call.surface.wanted(inbound)
             route = resolve(inbound.model, wanted, table, allowed)
         if isinstance(route, Unknown):

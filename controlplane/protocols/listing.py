@@ -7,17 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from controlplane.routing.resolve import AUTO
+from controlplane.routing.names import PICKED, from_picker
 from controlplane.routing.table import Route, RoutingTable
+from flockpy.aliases import AUTO
 
-PICKED: Final = "claude-flock-"
-"""Claude Code's picker lists only names that begin with ``claude``: so each model that chats has this second name."""
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-def from_picker(name: str) -> str:
-    """The name a client means: ``claude-flock-qwen3`` is ``qwen3``, any other name itself."""
-    return name.removeprefix(PICKED)
 
 
 def render_list(

@@ -5,19 +5,20 @@ What an engine's own file does not tell is 0 or "". A digest tells models apart,
 
 import datetime
 import hashlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from controlplane.cluster.state import InstalledModel
 from controlplane.protocols.ollama import rfc3339
+from controlplane.routing.names import LATEST, meaning
 from controlplane.routing.table import Route, RoutingTable
+from flockpy.aliases import AUTO
 from flockpy.placement import Capability
 
 VERSION: Final = "0.14.0"
 """The Ollama whose API this is: some clients refuse older ones."""
-_LATEST: Final = ":latest"
 _NEVER: Final = "9999-12-31T23:59:59Z"
 _CAPABILITIES: Final[dict[Capability, str]] = {
     "chat": "completion",
@@ -28,11 +29,6 @@ _CAPABILITIES: Final[dict[Capability, str]] = {
 
 Installed = Mapping[str, InstalledModel]
 """What is known of models beside their routes, by id; a route without one is only less described."""
-
-
-def plain_name(name: str, known: Container[str]) -> str:
-    """The name a client means: Ollama's clients put ``:latest`` behind names that have no tag."""
-    return name if name in known else name.removesuffix(_LATEST)
 
 
 def render_version() -> bytes:
@@ -59,8 +55,9 @@ def render_ps(table: RoutingTable, installed: Installed, allowed: frozenset[str]
 def render_show(
     name: str, table: RoutingTable, installed: Installed, allowed: frozenset[str] | None
 ) -> bytes | None:
-    """POST /api/show; None when there is no model of that name that the key may use."""
-    route = table.routes.get(plain_name(name, table.routes))
+    """POST /api/show, by any of a model's names; None when there is none of that name that the key may use."""
+    meant = meaning(name, table.routes, table.names) if name else None
+    route = table.routes.get((table.default_model if meant == AUTO else meant) or "")
     if route is None or (allowed is not None and route.model_id not in allowed):
         return None
     model = installed.get(route.model_id)
@@ -92,7 +89,7 @@ def _routes(table: RoutingTable, allowed: frozenset[str] | None) -> Iterable[Rou
 
 
 def _model(route: Route, model: InstalledModel | None) -> dict[str, Any]:
-    name = route.model_id if ":" in route.model_id else route.model_id + _LATEST
+    name = route.model_id if ":" in route.model_id else route.model_id + LATEST
     return {
         "name": name,
         "model": name,

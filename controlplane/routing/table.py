@@ -1,10 +1,13 @@
 """What can be served right now, as the data path sees it: rebuilt from the cluster's picture on each change. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.views import PlacementView, by_model, is_routable, model_condition, models, why_not
+from controlplane.routing.names import Names, in_force, names_of
+from flockpy.aliases import AUTO
 from flockpy.placement import Capability, Endpoint, Ready
 
 
@@ -48,14 +51,24 @@ class RoutingTable:
     version: int
     routes: Mapping[str, Route]
     default_model: str | None
+    names: Names = field(default_factory=Names)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Where each exact alias leads when nothing is known of the request: to a model's id, installed or not."""
+        targets = {alias: self.default_model if to == AUTO else to for alias, to in self.names.exact.items()}
+        return {alias: to for alias, to in targets.items() if to}
 
 
-def build_table(state: ClusterState, default_model: str) -> RoutingTable:
+def build_table(
+    state: ClusterState, default_model: str, aliases: Mapping[str, str] = MappingProxyType({})
+) -> RoutingTable:
     """The table of a picture. `default_model` "" picks: a real model before the self-test one, a served one before
-    an idle one, then the oldest."""
+    an idle one, then the oldest. `aliases`: those of the configuration."""
     placed = by_model(state)
     routes: dict[str, Route] = {}
-    for model in models(state).values():
+    installed = models(state)
+    for model in installed.values():
         of_model = placed.get(model.id, ())
         ready = tuple(replica for placement in of_model if (replica := _replica(placement)) is not None)
         condition = model_condition(state, model.id, of_model)
@@ -68,7 +81,8 @@ def build_table(state: ClusterState, default_model: str) -> RoutingTable:
             loading=condition == "loading",
             failure=why_not(state, model.id, of_model) if condition == "failed" else None,
         )
-    return RoutingTable(state.version, routes, default_model or _pick_default(routes))
+    names = names_of(in_force(aliases, state.aliases), installed.values())
+    return RoutingTable(state.version, routes, default_model or _pick_default(routes), names)
 
 
 def _replica(placement: PlacementView) -> Replica | None:

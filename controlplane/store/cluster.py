@@ -30,6 +30,7 @@ class ClusterTables:
                 models={model.id: model for model in models},
                 nodes={node.id: node for node in nodes},
                 desired={wanted.spec.id: wanted for wanted in desired},
+                aliases={row.name: row.model for row in await session.exec(select(tables.Aliases))},
             )
 
         return await self._database.read(work)
@@ -40,11 +41,13 @@ class ClusterTables:
             *(_model_row(model) for model in changes.models),
             *(_node_row(node) for node in changes.nodes),
             *(_desired_row(wanted) for wanted in changes.desired),
+            *(tables.Aliases(name=name, model=model) for name, model in changes.aliases),
         )
         dropped = (
             delete(tables.Models).where(col(tables.Models.id).in_(changes.dropped_models)),
             delete(tables.Nodes).where(col(tables.Nodes.id).in_(changes.dropped_nodes)),
             delete(tables.Desired).where(col(tables.Desired.placement_id).in_(changes.dropped_desired)),
+            delete(tables.Aliases).where(col(tables.Aliases.name).in_(changes.dropped_aliases)),
         )
 
         async def work(session: AsyncSession) -> None:

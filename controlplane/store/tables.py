@@ -56,6 +56,13 @@ class Desired(SQLModel, table=True):
     why: str
 
 
+class Aliases(SQLModel, table=True):
+    """`model` is an id, ``auto`` or ""."""
+
+    name: str = Field(primary_key=True)
+    model: str
+
+
 class Usage(SQLModel, table=True):
     """`seq` is the order of insertion: what pages and the chain over the table follow."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from flockpy.cli import (
+    alias,
     backup,
     config,
     connect,
@@ -66,6 +67,7 @@ for name, group in (
     ("audit", usage.audit),
 ):
     app.add_typer(group, name=name)
+model.app.add_typer(alias.app, name="alias")
 for command in (connect.connect, connect.disconnect, invite.invite, logs.why, logs.logs):
     app.command()(command)
 app.add_typer(config.app, name="config")

@@ -1,6 +1,7 @@
 """The checks of ``flockpy doctor``. Each answers findings; none changes anything."""
 
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -139,6 +140,25 @@ def nodes(settings: Settings) -> Iterator[Finding]:
             yield Finding("nodes", "problem", f"{name} is {node['state']}", f"flockpy logs {node['id']}")
 
 
+def aliases(settings: Settings) -> Iterator[Finding]:
+    """Second names that lead nowhere: requests for them are refused."""
+    if holder(settings.data.up_lock) is None:
+        return
+    try:
+        found = Api(_here(settings), admin_key(settings)).items("/aliases")["items"]
+    except ApiError as error:
+        yield Finding("aliases", "problem", error.message, error.hint or "")
+        return
+    for alias in found:
+        if alias["trouble"]:
+            name = alias["name"]
+            mend = f"flockpy model alias remove {shlex.quote(name)}"
+            mend = (
+                f"take router.aliases.{name} out of {settings.file}" if alias["source"] == "config" else mend
+            )
+            yield Finding("aliases", "note", f"{name} does nothing: {alias['trouble']}", mend)
+
+
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     machine,
     data_directory,
@@ -146,6 +166,7 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     clock,
     port,
     nodes,
+    aliases,
 )
 
 

@@ -50,8 +50,8 @@ class Api:
     def post(self, path: str, body: object = None) -> Any:
         return self._ask("POST", path, json={} if body is None else body)
 
-    def delete(self, path: str) -> Any:
-        return self._ask("DELETE", path)
+    def delete(self, path: str, **query: Any) -> Any:
+        return self._ask("DELETE", path, params=query)
 
     def items(self, path: str, limit: int | None = None, **query: Any) -> dict[str, Any]:
         """A whole list in the shape of one page; `limit` bounds the number of items."""

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -80,4 +80,7 @@ def _commented_defaults() -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        named = cast("dict[str, object]", value)
+        return ", ".join(f"{name} → {model}" for name, model in named.items())
     return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -93,6 +93,33 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path):
         ("? [a]\n: 1\n", "1: expected the name of a key, got a list"),
         ("listen: ':1'\n\x01", "2: not YAML: special characters are not allowed"),
         ("<<: {listen: ':1'}\n", "1: unknown key `<<`"),
+        ("router:\n  aliases: fast\n", "2: `router.aliases` is a section: `name: model` lines"),
+        ("router:\n  aliases: [fast]\n", "2: `router.aliases` takes one value, got a list"),
+        ("router:\n  aliases:\n    fast:\n", "3: `router.aliases.fast`: expected text, got nothing"),
+        ("router:\n  aliases:\n    fast: 4\n", "3: `router.aliases.fast`: expected text, got 4"),
+        (
+            "router:\n  aliases:\n    gpt-5.5: {a: b}\n",
+            "3: `router.aliases.gpt-5.5` takes one value, got a section",
+        ),
+        (
+            "router:\n  aliases:\n    a: m\n    a: n\n",
+            "4: the key `router.aliases.a` stands twice (also in line 3)",
+        ),
+        (
+            "router:\n  aliases:\n    auto: m\n",
+            "3: `router.aliases.auto`: 'auto' is the default model's name",
+        ),
+        ("router:\n  aliases:\n    a b: m\n", "3: `router.aliases.a b`: an alias is 1 to 200"),
+        ("router:\n  aliases:\n    '': m\n", "3: `router.aliases.`: an alias is 1 to 200"),
+        (
+            "router:\n  aliases:\n    gpt-*: qwen*\n",
+            "3: `router.aliases.gpt-*`: an alias stands for one model; 'qwen*'",
+        ),
+        (
+            "router:\n  aliases:\n    a: " + "m" * 201,
+            "3: `router.aliases.a`: what an alias stands for has at most",
+        ),
+        ("router:\n  alias:\n    a: b\n", "2: unknown key `router.alias` / did you mean `router.aliases`?"),
         ("[" * 5000, "nested too deeply"),
     ],
 )
@@ -102,6 +129,16 @@ def test_a_mistake_in_the_file_names_file_line_and_key(tmp_path: Path, text: str
     whole = caught.value.message + (f" / {caught.value.hint}" if caught.value.hint else "")
     assert whole.startswith(str(tmp_path / "config.yaml"))
     assert said in whole
+
+
+def test_aliases_are_lines_of_name_and_model(tmp_path: Path):
+    text = 'router:\n  aliases:\n    gpt-5.5: qwen\n    claude-*haiku*: auto\n    "*": ""\n'
+    settings = load_with(tmp_path, text)
+    assert settings.config.router.aliases == {"gpt-5.5": "qwen", "claude-*haiku*": "auto", "*": ""}
+    assert settings.sources["router.aliases"] == f"{tmp_path / 'config.yaml'}:2"
+    assert redacted(settings.config)["router.aliases"] == settings.config.router.aliases
+    for empty in ("{}", ""):
+        assert load_with(tmp_path, f"router:\n  aliases: {empty}\n").config == load_with(tmp_path, "").config
 
 
 def test_text_that_is_no_utf8_names_its_line(tmp_path: Path):

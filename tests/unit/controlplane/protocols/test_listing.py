@@ -7,7 +7,8 @@ import pytest
 from anthropic.types import ModelInfo
 from openai.types import Model
 
-from controlplane.protocols.listing import from_picker, render_list, render_one
+from controlplane.protocols.listing import render_list, render_one
+from controlplane.routing.names import from_picker
 from tests.unit.controlplane.routing.makers import replica, route, table
 
 TABLE = table(

@@ -1,6 +1,7 @@
 """What Ollama's own client makes of our models and embeddings."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,12 +12,12 @@ from controlplane.cluster.state import InstalledModel
 from controlplane.protocols.base import Surface, Usage
 from controlplane.protocols.ollama_embed import OllamaEmbedSurface
 from controlplane.protocols.ollama_listing import (
-    plain_name,
     render_ps,
     render_show,
     render_tags,
     render_version,
 )
+from controlplane.routing.names import in_force, names_of
 from flockpy.errors import BadRequest, EngineDied
 from tests.unit.controlplane.routing.makers import replica, route, table
 
@@ -114,18 +115,25 @@ def test_the_version_is_one_that_clients_accept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "plain"),
+    ("name", "shown"),
     [
         ("qwen", "qwen"),
         ("qwen:latest", "qwen"),
         ("nomic:v1.5", "nomic:v1.5"),
-        ("x:latest", "x"),
-        ("kept:latest", "kept:latest"),
-        ("", ""),
+        ("claude-flock-adopted", "adopted"),
+        ("fast", "qwen"),
+        ("fast:latest", "qwen"),
+        ("gpt-5.5", "adopted"),
+        ("x:latest", None),
+        ("lost", None),
+        ("", None),
     ],
 )
-def test_latest_is_stripped_when_no_model_is_called_so(name: str, plain: str) -> None:
-    assert plain_name(name, {"qwen", "kept:latest"}) == plain
+def test_a_model_is_shown_by_any_of_its_names(name: str, shown: str | None) -> None:
+    names = names_of(in_force({"fast": "qwen", "lost": "gone"}, {}), [])
+    of = replace(TABLE, names=names, default_model="adopted")
+    body = render_show(name, of, INSTALLED, None)
+    assert (json.loads(body)["modelfile"] if body else None) == (f"FROM {shown}" if shown else None)
 
 
 def vectors(*rows: list[float]) -> bytes:

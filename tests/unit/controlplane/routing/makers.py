@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from controlplane.routing.names import Names
 from controlplane.routing.table import Replica, Route, RoutingTable
 from flockpy.placement import Capability, Endpoint
 
@@ -33,8 +34,8 @@ def route(
     return Route(model_id, capabilities, window, 1.0, replicas)
 
 
-def table(*routes: Route, default: str | None = None) -> RoutingTable:
-    return RoutingTable(1, {r.model_id: r for r in routes}, default)
+def table(*routes: Route, default: str | None = None, names: Names | None = None) -> RoutingTable:
+    return RoutingTable(1, {r.model_id: r for r in routes}, default, names or Names())
 
 
 def table_of(slots: Mapping[str, Mapping[str, int]]) -> RoutingTable:

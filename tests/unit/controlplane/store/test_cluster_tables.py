@@ -35,7 +35,9 @@ WANTED = Desired("n_1", SPEC, "demand")
 
 
 NOTHING = Durable({}, {}, {})
-EVERYTHING = Durable({MODEL.id: MODEL}, {NODE.id: NODE}, {SPEC.id: WANTED})
+EVERYTHING = Durable(
+    {MODEL.id: MODEL}, {NODE.id: NODE}, {SPEC.id: WANTED}, {"gpt-*": "", "fast": "qwen/3-8b"}
+)
 
 
 async def test_what_is_saved_is_what_is_loaded(database: Database):
@@ -50,7 +52,10 @@ async def test_changed_things_are_replaced_and_dropped_ones_are_gone(database: D
     tables = ClusterTables(database)
     await tables.save(difference(NOTHING, EVERYTHING))
     later = Durable(
-        models={}, nodes={"n_1": NodeRecord("n_1", "leader", 12.5, False, "box")}, desired=EVERYTHING.desired
+        models={},
+        nodes={"n_1": NodeRecord("n_1", "leader", 12.5, False, "box")},
+        desired=EVERYTHING.desired,
+        aliases={"fast": "auto"},
     )
     await tables.save(difference(EVERYTHING, later))
     assert await tables.load() == later

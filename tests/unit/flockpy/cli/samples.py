@@ -74,3 +74,5 @@ OPERATION = {
     "done_bytes": 1,
     "total_bytes": 2,
 }
+
+ALIAS = {"name": "claude-*haiku*", "model": "demo", "source": "command", "trouble": None}

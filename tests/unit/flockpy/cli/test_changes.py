@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.flockpy.cli.conftest import Flockpy
-from tests.unit.flockpy.cli.samples import KEY, MODEL, OPERATION
+from tests.unit.flockpy.cli.samples import ALIAS, KEY, MODEL, OPERATION
 from tests.unit.flockpy.cli.stub_leader import StubLeader
 
 
@@ -119,3 +119,18 @@ def test_a_broken_chain_fails_the_command(flockpy: Flockpy, leader: StubLeader):
     assert ran.code == 1
     assert "7" in ran.out
     assert flockpy("audit", "verify", "--json").code == 1
+
+
+def test_an_alias_is_added_and_removed_by_its_name(flockpy: Flockpy, leader: StubLeader):
+    leader.answers["POST /aliases"] = (201, ALIAS)
+    leader.items("/aliases", ALIAS, ALIAS | {"name": "gpt-*", "source": "shipped"})
+    leader.answers["DELETE /aliases"] = (200, ALIAS)
+    added = flockpy("model", "alias", "add", "claude-*haiku*", "demo")
+    assert (added.code, added.out) == (0, "claude-*haiku* leads to demo\n")
+    assert leader.bodies("POST /aliases") == [{"name": "claude-*haiku*", "model": "demo"}]
+    unnamed = flockpy("model", "alias", "remove")
+    assert unnamed.code == 1
+    assert "claude-*haiku*  demo" in unnamed.err
+    assert "gpt-*" not in unnamed.err
+    assert flockpy("model", "alias", "remove", "claude-*haiku*", "--yes").code == 0
+    assert leader.asked[-1][:2] == ("DELETE /aliases", {"name": "claude-*haiku*"})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.flockpy.cli.conftest import Flockpy
-from tests.unit.flockpy.cli.samples import ENTRY, KEY, MODEL, NODE, RECORD
+from tests.unit.flockpy.cli.samples import ALIAS, ENTRY, KEY, MODEL, NODE, RECORD
 from tests.unit.flockpy.cli.stub_leader import StubLeader
 
 
@@ -15,6 +15,7 @@ from tests.unit.flockpy.cli.stub_leader import StubLeader
     [
         (["status"], "/status", {"role": "leader", "version": "1"}),
         (["model", "ls"], "/models", {"items": [MODEL], "next_cursor": None}),
+        (["model", "alias", "ls"], "/aliases", {"items": [ALIAS], "next_cursor": None}),
         (["node", "ls"], "/nodes", {"items": [NODE], "next_cursor": None}),
         (["token", "ls"], "/tokens", {"items": [KEY], "next_cursor": None}),
         (["usage"], "/usage/recent", {"items": [RECORD], "next_cursor": None}),

@@ -1,0 +1,118 @@
+"""The names a model goes by beside its id: aliases, globs, the picker's names, Ollama's and the hub's. Pure."""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from controlplane.cluster.state import InstalledModel
+from flockpy.aliases import AUTO, SHIPPED, is_glob
+
+PICKED: Final = "claude-flock-"
+"""Claude Code's picker lists only names that begin with ``claude``: so each model that chats has this second name."""
+LATEST: Final = ":latest"
+"""What Ollama's clients put behind a name without a tag."""
+HUB: Final = "hf:"
+
+Source = Literal["command", "config", "shipped"]
+Pattern = tuple[str, ...]
+"""A glob, cut at its stars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`model`: a model's id (installed or not), ``auto``, or "" for nowhere. `source`: who said so."""
+
+    name: str
+    model: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What names beside ids stand for; targets as in `Alias`. `globs` are in the order in which they are tried.
+
+    `hub`: installed models by the reference they were fetched with, ``hf:owner/repo``.
+    """
+
+    exact: Mapping[str, str] = field(default_factory=dict[str, str])
+    globs: tuple[tuple[Pattern, str], ...] = ()
+    hub: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def from_picker(name: str) -> str:
+    """The name a client means: ``claude-flock-qwen3`` is ``qwen3``, any other name itself."""
+    return name.removeprefix(PICKED)
+
+
+def in_force(configured: Mapping[str, str], commanded: Mapping[str, str]) -> tuple[Alias, ...]:
+    """The aliases that hold, in the order in which they are tried: exact names, then globs.
+
+    What a command set goes before the configuration, that before what is shipped; of one source the longer pattern
+    goes first, being the more particular one.
+    """
+    said: dict[str, Alias] = {}
+    sources: tuple[tuple[Source, Mapping[str, str]], ...] = (
+        ("command", commanded),
+        ("config", configured),
+        ("shipped", SHIPPED),
+    )
+    for source, aliases in sources:
+        for name in sorted(aliases, key=lambda name: (is_glob(name), -len(name), name)):
+            said.setdefault(name, Alias(name, aliases[name], source))
+    return tuple(sorted(said.values(), key=lambda alias: is_glob(alias.name)))
+
+
+def names_of(aliases: Iterable[Alias], models: Iterable[InstalledModel]) -> Names:
+    """The names that `aliases` (as `in_force` orders them) and where `models` came from make."""
+    exact: dict[str, str] = {}
+    globs: list[tuple[Pattern, str]] = []
+    for alias in aliases:
+        if is_glob(alias.name):
+            globs.append((tuple(alias.name.split("*")), alias.model))
+        else:
+            exact[alias.name] = alias.model
+    hub: dict[str, str] = {}
+    for model in sorted(models, key=lambda model: (model.created_at, model.id)):
+        if model.source.startswith(HUB):
+            hub.setdefault(model.source, model.id)
+            hub.setdefault(HUB + model.source.removeprefix(HUB).partition(":")[0], model.id)
+    return Names(exact, tuple(globs), hub)
+
+
+def meaning(name: str, ids: Container[str], names: Names) -> str | None:
+    """What `name` stands for: a model's id, which need not be installed, or ``auto``; None for nothing."""
+    if not name or name == AUTO:
+        return AUTO
+    for form in (name, from_picker(name), name.removesuffix(LATEST), name.removeprefix(HUB)):
+        if form == AUTO or form in ids:
+            return form
+        if (target := names.exact.get(form)) is not None:
+            return target or None
+    if (fetched := names.hub.get(name)) is not None:
+        return fetched
+    if name.startswith(PICKED):
+        return None  # somebody picked a model of ours that is gone
+    return next((target or None for pattern, target in names.globs if _matches(pattern, name)), None)
+
+
+def trouble(alias: Alias, ids: Container[str]) -> str | None:
+    """Why an alias does nothing among models of these `ids`; None when it does something."""
+    if alias.name in ids:
+        return f"a model is called {alias.name}, and its own name goes first"
+    if alias.model not in ("", AUTO) and alias.model not in ids:
+        return f"{alias.model} is not installed"
+    return None
+
+
+def _matches(pattern: Pattern, name: str) -> bool:
+    """In time linear in the name's length: patterns are an admin's, names anybody's."""
+    first, *middle, last = pattern
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in middle:
+        at = name.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
