@@ -100,6 +100,13 @@ def test_what_cannot_be_mended_by_trying_again_ends_it_at_once(
     assert stage.engine.heard == []
 
 
+@pytest.mark.parametrize("omitted", ["finish_reason", "usage", "role", "done", "index", "id", "type"])
+def test_it_gets_what_an_engine_leaves_out(claude: ClaudeCode, work: Workplace, omitted: str) -> None:
+    claude.stage.engine.play(Script(omits=frozenset({omitted})))
+    said = claude.does("Please do flock-task:read:secret.txt,other.txt")["result"]
+    assert said == f"It says {work.secret} and {work.other}."
+
+
 @pytest.mark.parametrize(
     "fault",
     [

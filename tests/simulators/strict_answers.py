@@ -1,6 +1,6 @@
 """The bodies with which the strict engine answers a chat request: whole, or as chunks. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from tests.simulators.tool_model import Call, Turn, text_of
@@ -40,6 +40,19 @@ def chunks(body: Fields, turn: Turn, reasoning: str, number: int, split: int) ->
     if (body.get("stream_options") or {}).get("include_usage"):
         last = _envelope("chat.completion.chunk", body, number, [])
         yield last | {"usage": usage(body, turn, reasoning)}
+
+
+def without(chunk: Fields, omitted: Set[str]) -> dict[str, Any]:
+    """The chunk of an engine that leaves out `finish_reason`, `role`, `usage`, or `index`, `id`, `type` of a call."""
+    kept = {name: value for name, value in chunk.items() if name != "usage" or name not in omitted}
+    for choice in kept["choices"]:
+        if "finish_reason" in omitted:
+            choice["finish_reason"] = None
+        delta = choice["delta"]
+        for part in (delta, *delta.get("tool_calls", ())):
+            for name in omitted & {"role", "index", "id", "type"}:
+                part.pop(name, None)
+    return kept
 
 
 def usage(body: Fields, turn: Turn, reasoning: str) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Script:
     split: int = 12
     chunk_s: float = 0
     first_s: float = 0
+    omits: frozenset[str] = frozenset()
+    """What a stream lacks: any of finish_reason, usage, role, done; index, id and type of calls."""
     fault: Fault | None = None
 
 
@@ -183,9 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and sent == fault.after:
                 self._break(fault)
                 return
-            self._event(json.dumps(chunk))
+            self._event(json.dumps(answers.without(chunk, script.omits)))
             engine.stopped.wait(script.chunk_s)
-        self._event("[DONE]")
+        if "done" not in script.omits:
+            self._event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 
     def _break(self, fault: Fault) -> None:
