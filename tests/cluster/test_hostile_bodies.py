@@ -211,7 +211,7 @@ def test_a_prompt_longer_than_the_window_says_so(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS, EMBEDDINGS])
 @pytest.mark.parametrize(
-    "name", ["flock-dmo", "FLOCK-DEMO", "gpt-5", "x" * 100_000, "\u0000", "../x", "<b>\u202e\r\n"]
+    "name", ["flock-dmo", "FLOCK-DEMO", "gpt-oss-9b", "x" * 100_000, "\u0000", "../x", "<b>\u202e\r\n"]
 )
 def test_an_unknown_model_is_not_found_and_near_names_are_offered(
     client: httpx.Client, path: str, name: str
