@@ -12,13 +12,14 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope,
 
 from controlplane.api.auth import Call
 from controlplane.api.services import Services
-from flockpy.errors import BodyTimeout
+from flockpy.errors import BadRequest, BodyTimeout
 
 
 class Trail(ASGIMiddleware):
     """Gives each request its `Call`; records those of routes with an `action` once they have succeeded.
 
-    A body that stops arriving ends in BodyTimeout: registering needs no key, so anybody could let one trickle.
+    A body that ends too early is a BadRequest. One that stops arriving ends in BodyTimeout: registering needs no key,
+    so anybody could let one trickle.
     """
 
     def __init__(self, services: Services) -> None:
@@ -56,6 +57,8 @@ class Trail(ASGIMiddleware):
                     message = await receive()
             except TimeoutError as error:
                 raise BodyTimeout("The body stopped arriving.") from error
+            if message["type"] == "http.disconnect":  # litestar would take it for a failure of ours
+                raise BadRequest("The body ended before it was complete.")
             complete = not (message["type"] == "http.request" and message["more_body"])
             return message
 

@@ -90,11 +90,11 @@ class Connection(HttpToolsProtocol):
         self._serving = None
         self._last = self.loop.time()
         if not asked.keep_alive:
+            if asked.complete and not self._deaf:
+                self.transport.close()
             self._deaf = True
             self.pipeline.clear()
             self.cycle = cast("RequestResponseCycle", asked)
-            if asked.complete:
-                self.transport.close()
         elif self.pipeline or self.flow.read_paused:
             self._next()
 

@@ -1,14 +1,20 @@
 """What a hostile or broken client sends on the wire is answered in OpenAI's shape, and costs the next one nothing."""
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster.program import Program, eventually, running
-from tests.cluster.raw_http import CHAT, GOOD, chunked, converse, request
+from tests.cluster.raw_http import CHAT, GOOD, Answer, chunked, converse, request
 
 LIMITS = "limits:\n  body_read_seconds: 0.5\n  body_total_seconds: 2\n"
 BIG = 100 * 2**20
+UPGRADE = (
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+)
+TOKENS = b"/admin/v1/tokens"
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +193,65 @@ def test_a_model_of_an_impossible_name_is_not_found(program: Program, name: byte
     answer = converse(program, request(program, b"", path=b"/v1/models/" + name, method=b"GET"))
     assert (answer.status, answer.error["code"]) == (404, "model_not_found")
     assert len(answer.body) < 1000
+
+
+def clients(program: Program) -> int:
+    """Connections to the leader's port."""
+    connections = program.process("leader").net_connections()
+    return sum(c.laddr.port == program.port and c.status != "LISTEN" for c in connections)
+
+
+def with_key(program: Program, lines: bytes = b"") -> bytes:
+    return b"authorization: Bearer %s\r\ncontent-type: application/json\r\n%s" % (program.key.encode(), lines)
+
+
+@pytest.mark.parametrize(("path", "body"), [(CHAT, GOOD), (TOKENS, b'{"name":"someone"}')])
+def test_who_would_rather_speak_http_2_is_served_in_http_1(
+    program: Program, path: bytes, body: bytes
+) -> None:
+    answer = converse(program, request(program, body, path=path, headers=with_key(program, UPGRADE)))
+    assert answer.status in (200, 201), answer.body
+
+
+def admin_body(program: Program, rest: bytes, *, close: bool = False) -> Answer:
+    head = b"POST %s HTTP/1.1\r\nhost: localhost:%d\r\n%s\r\n"
+    lines = with_key(program, b"transfer-encoding: chunked\r\n")
+    return converse(program, head % (TOKENS, program.port, lines) + rest, close=close)
+
+
+def test_a_body_to_an_admin_route_that_is_framed_wrongly_is_refused(program: Program) -> None:
+    answer = admin_body(program, b"zz\r\n")
+    assert (answer.status, answer.error["param"]) == (400, "body")
+
+
+def test_a_body_to_an_admin_route_that_stops_arriving_times_out(program: Program) -> None:
+    before = clients(program)
+    assert admin_body(program, b'5\r\n{"a"').status == 408
+    eventually(lambda: clients(program) <= before, "its connection is closed", 10)
+
+
+def test_a_client_that_leaves_in_a_body_to_an_admin_route_is_no_failure_of_ours(program: Program) -> None:
+    assert admin_body(program, b'5\r\n{"a"', close=True).status == 0
+
+
+def test_who_reads_no_answers_is_not_read_from_either_and_may_leave(program: Program) -> None:
+    before, size = clients(program), program.process("leader").memory_info().rss
+    one = request(program, b"", path=b"/v1/models", method=b"GET")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(2)
+        connection.connect(("127.0.0.1", program.port))
+        until = time.monotonic() + 30
+        with pytest.raises(
+            (TimeoutError, ConnectionError)
+        ):  # it stops reading, or has enough of the requests
+            while time.monotonic() < until:
+                connection.sendall(one)
+        assert program.process("leader").memory_info().rss < size + 50 * 2**20
+    eventually(lambda: clients(program) <= before, "it was noticed that it has gone", 5)
+
+
+def test_thousands_of_requests_at_once_are_answered_as_far_as_they_are_let_in(program: Program) -> None:
+    one = request(program, b"", path=b"/v1/models", method=b"GET")
+    answer = converse(program, one * 2000, to_the_end=True)
+    assert 10 < answer.rest.count(b"HTTP/1.1 200 OK") < 200

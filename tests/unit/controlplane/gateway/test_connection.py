@@ -163,6 +163,7 @@ async def test_rubbish_behind_a_stream_waits_for_its_end() -> None:
     assert await wire.send(b"rubbish\r\n\r\n", b"more") == b""
     wire.plane.started[0].end(b"b")
     assert wire.transport.written.endswith(b"1\r\nb\r\n0\r\n\r\n")
+    wire.look(door.LINGER_S + 1)
     assert wire.transport.closed
 
 
@@ -200,6 +201,8 @@ async def test_requests_ahead_are_bounded() -> None:
     for number in range(door.AHEAD + 1):
         wire.plane.started[number].answer(200, b"", b"")
     assert statuses(wire.transport.written) == [200] * (door.AHEAD + 1)
+    assert not wire.transport.paused  # what else it sends is thrown away until its answers have reached it
+    wire.look(door.LINGER_S + 1)
     assert wire.transport.closed
 
 
@@ -312,6 +315,7 @@ async def test_a_head_that_stops_behind_a_stream_does_not_end_the_stream() -> No
     wire.look(door.HEAD_S + 1)
     assert not wire.transport.closed
     wire.plane.started[0].end(b"b")
+    wire.look(door.HEAD_S + door.LINGER_S + 1)
     assert wire.transport.closed
 
 
