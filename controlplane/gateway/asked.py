@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 
 STATUS: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+STATUS[529] = b"HTTP/1.1 529 Overloaded\r\n"  # Anthropic's own
 _LOOSE: Final = 1000
 """Pieces of a body that are kept as they came; small chunks for ever would cost many times what they bring."""
 
