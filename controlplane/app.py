@@ -103,7 +103,13 @@ async def serve(
         )
         plane = DataPlane(
             pipeline=Pipeline(
-                table=table, dispatcher=dispatcher, meter=meter, calls=calls, metrics=metrics, clock=clock
+                table=table,
+                dispatcher=dispatcher,
+                meter=meter,
+                calls=calls,
+                metrics=metrics,
+                clock=clock,
+                unmended=frozenset(config.router.unmended_models.split()),
             ),
             questions=Questions(
                 table=table, installed=lambda: models(cluster.state), counter=Counter(client, table)

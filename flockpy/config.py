@@ -70,6 +70,8 @@ class Router(Section, frozen=True):
     default_model: str = ""
     aliases: dict[str, str] = {}
     """Second names of models, or globs for them; see `flockpy.aliases`."""
+    unmended_models: str = ""
+    """Models, spaces between, whose answers are not mended; ``*`` is all of them."""
 
 
 class Scheduler(Section, frozen=True):

@@ -12,7 +12,7 @@ from controlplane.gateway.outbound import Shaped, outbound
 from controlplane.gateway.stream import Fixes, Progress, Tap
 from controlplane.protocols.assembly import assemble, can_assemble
 from controlplane.protocols.base import Usage
-from controlplane.protocols.translated import Neutral
+from controlplane.protocols.translated import Neutral, Retold
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
@@ -101,9 +101,10 @@ class Forwarder:
             if answer.status >= 400:
                 refusal = upstream.refusal(answer.status, await exchange.body(MAX_REFUSAL), engine)
                 raise call.surface.explain(job.body, job.route.capabilities) or refusal
-            if isinstance(job.inbound, Neutral):
+            if isinstance(job.inbound, Retold):
                 if job.encoder is None:
-                    await translate.collect(job, job.inbound, exchange, self._clock)
+                    streamed = live or isinstance(job.inbound, Neutral)
+                    await translate.collect(job, job.inbound, exchange, self._clock, streamed=streamed)
                 else:
                     await translate.stream(job, job.inbound, job.encoder, exchange, self._clock)
             elif call.stream:

@@ -21,7 +21,7 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """`body` is as the client sent it, `traceparent` checked or b""."""
+    """`body` is as the client sent it, `traceparent` checked or b""; `mends`: a wrong answer is put right."""
 
     call: Call
     inbound: Inbound
@@ -32,6 +32,7 @@ class Job:
     reply: Reply
     metrics: Metrics
     clock: Clock
+    mends: bool = True
     encoder: Encoder | None = None
 
     def meta(self) -> Meta:

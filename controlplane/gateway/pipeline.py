@@ -8,7 +8,7 @@ from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound
-from controlplane.protocols.translated import Neutral, TranslatedSurface
+from controlplane.protocols.translated import Neutral, Retold, retold_chat
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
@@ -31,7 +31,10 @@ class Pipeline:
         calls: Calls,
         metrics: Metrics,
         clock: Clock,
+        unmended: frozenset[str] = frozenset(),
     ) -> None:
+        """`unmended`: models whose answers pass as they are; ``*`` is all of them."""
+        self._unmended = unmended
         self._table = table
         self._dispatcher = dispatcher
         self._meter = meter
@@ -46,12 +49,18 @@ class Pipeline:
         """
         inbound = call.surface.parse(body)
         route = self._resolve(call, inbound)
+        mends = not self._unmended & {route.model_id, "*"}
+        if mends and call.surface.name == "chat":
+            inbound = retold_chat(inbound, body)
         admission = self._admit(call, inbound, route, len(body))
-        job = Job(call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock)
-        if isinstance(inbound, Neutral) and isinstance(call.surface, TranslatedSurface):
-            call.dropped = inbound.request.dropped
+        job = Job(
+            call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock, mends
+        )
+        if isinstance(inbound, Retold):
+            if isinstance(inbound, Neutral):
+                call.dropped = inbound.request.dropped
             if inbound.stream:
-                job.encoder = reply.encoder = call.surface.encoder(inbound, job.meta())
+                job.encoder = reply.encoder = inbound.told.encoder(inbound.request, job.meta())
         self._calls.add(call)
         try:
             await self._dispatcher.serve(job)

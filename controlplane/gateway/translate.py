@@ -1,23 +1,21 @@
 """The answer to a translated request: an engine's stream, read and mended, and told in the client's protocol."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from controlplane.gateway.job import Job
 from controlplane.protocols.ir import Delta, Encoder, fold
-from controlplane.protocols.translated import Neutral, Translation, is_content
+from controlplane.protocols.rescue import ALL_KINDS, Kind
+from controlplane.protocols.translated import Retold, Translation, is_content
 from flockpy.clock import Clock
 from flockpy.errors import EngineDied
 from flockpy.http import Exchange
-
-if TYPE_CHECKING:
-    from controlplane.protocols.translated import TranslatedSurface
 
 MAX_ANSWER: Final = 64 * 2**20
 """Bytes of an engine's stream that are kept until a whole answer can be made of them."""
 
 
-async def stream(job: Job, inbound: Neutral, encoder: Encoder, exchange: Exchange, clock: Clock) -> None:
+async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange, clock: Clock) -> None:
     """Pass an engine's stream on. Raises ExchangeBroken, and FlockError for what the engine says in its stream."""
     call, reply, monotonic = job.call, job.reply, clock.monotonic
     translation = _begin(job, inbound, whole=False)
@@ -47,9 +45,9 @@ async def stream(job: Job, inbound: Neutral, encoder: Encoder, exchange: Exchang
     reply.end_stream()
 
 
-async def collect(job: Job, inbound: Neutral, exchange: Exchange, clock: Clock) -> None:
-    """Make a whole answer of an engine's stream. Raises ExchangeBroken, and FlockError as `stream` does."""
-    call, surface = job.call, cast("TranslatedSurface", job.call.surface)
+async def collect(job: Job, inbound: Retold, exchange: Exchange, clock: Clock, *, streamed: bool) -> None:
+    """Make a whole answer of an engine's, `streamed` or not. Raises ExchangeBroken, and FlockError as `stream` does."""
+    call = job.call
     translation = _begin(job, inbound, whole=True)
     kept: list[Delta] = []
     size = 0
@@ -63,18 +61,22 @@ async def collect(job: Job, inbound: Neutral, exchange: Exchange, clock: Clock) 
         if translation.failure is not None:
             raise translation.failure
 
-    await exchange.relay(keep, lambda: None)
-    kept.extend(translation.end())
+    if streamed:
+        await exchange.relay(keep, lambda: None)
+        kept.extend(translation.end())
+    else:
+        kept = translation.whole(await exchange.body(MAX_ANSWER))
     if translation.failure is not None:
         raise translation.failure
     call.first_byte = clock.monotonic()
-    answer = surface.render(inbound, fold(kept), job.meta())
+    answer = inbound.told.render(inbound.request, fold(kept), job.meta())
     job.mended(translation.rescued)
     job.settle("ok", 200, translation.usage)
     job.reply.whole(200, b"application/json", answer)
 
 
-def _begin(job: Job, inbound: Neutral, *, whole: bool) -> Translation:
-    translation = Translation(inbound.request, seed=job.call.request_id, whole=whole)
+def _begin(job: Job, inbound: Retold, *, whole: bool) -> Translation:
+    off = frozenset[Kind]() if job.mends else ALL_KINDS
+    translation = Translation(inbound.request, seed=job.call.request_id, off=off, whole=whole)
     job.call.events = lambda: translation.events
     return translation

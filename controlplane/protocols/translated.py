@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
+from controlplane.protocols import chat_request
 from controlplane.protocols.base import Inbound, Usage
-from controlplane.protocols.chat_decoder import ChatDecoder
+from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
+from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
-    Answer,
     Counted,
     Delta,
-    Encoder,
     Failure,
     ImagePart,
-    Meta,
     Progress,
     Request,
     Translated,
@@ -25,14 +24,21 @@ from flockpy.errors import BadRequest, FlockError
 from flockpy.placement import Capability
 
 _BYTES_PER_TOKEN: Final = 4
+_CHAT: Final = TranslatedChat()
 _JSON_CALLS: Final[frozenset[Kind]] = frozenset({"llama_json"})
 
 
-class Neutral(Inbound, frozen=True):
-    """A request in the neutral form; `size` is that of the client's body, in bytes."""
+class Retold(Inbound, frozen=True, kw_only=True):
+    """A request whose answer is read, mended and told anew: `request` says what was asked, `told` how to tell it."""
 
-    request: Request = Request("", ())
-    size: int = 0
+    request: Request
+    told: Translated
+
+
+class Neutral(Retold, frozen=True, kw_only=True):
+    """One that is sent in another protocol than it came in; `size` is that of the client's body, in bytes."""
+
+    size: int
 
 
 class TranslatedSurface:
@@ -54,6 +60,7 @@ class TranslatedSurface:
             request.max_tokens,
             wants_usage=True,
             request=request,
+            told=self._inner,
             size=len(body),
         )
 
@@ -65,12 +72,6 @@ class TranslatedSurface:
 
     def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
         """Nothing: what was wrong with the request was said before it was translated."""
-
-    def encoder(self, inbound: Neutral, meta: Meta) -> Encoder:
-        return self._inner.encoder(inbound.request, meta)
-
-    def render(self, inbound: Neutral, answer: Answer, meta: Meta) -> bytes:
-        return self._inner.render(inbound.request, answer, meta)
 
     def status(self, error: FlockError) -> int:
         return self._inner.status(error)
@@ -117,6 +118,10 @@ class Translation:
         """The deltas to pass on; with `failure` set, the last of them."""
         return self._passed(self._rescuer.feed(self._heard(self._decoder.feed(data))))
 
+    def whole(self, body: bytes) -> list[Delta]:
+        """All deltas of an answer that the engine gave in one piece."""
+        return self._passed([*self._rescuer.feed(self._heard(decode_answer(body))), *self._rescuer.end()])
+
     def end(self) -> list[Delta]:
         """The last of them, at the clean end of the bytes."""
         return self._passed([*self._rescuer.feed(self._heard(self._decoder.end())), *self._rescuer.end()])
@@ -135,6 +140,24 @@ class Translation:
             elif not isinstance(delta, Progress):
                 self.events += 1
         return deltas
+
+
+def retold_chat(inbound: Inbound, body: bytes) -> Inbound:
+    """A chat request, whose answer is to be mended if it offers tools; `body` is what `inbound` was parsed from.
+
+    Only tools leak into text. What cannot be told anew (several choices, probabilities of tokens) is left alone.
+    """
+    fields = inbound.fields
+    if "tools" not in fields or inbound.choices > 1 or "logprobs" in fields or "top_logprobs" in fields:
+        return inbound
+    try:
+        request = chat_request.request(body)
+    except BadRequest:  # the engine is to judge it: its body passes as it is
+        return inbound
+    if not request.tools or request.tool_choice == "none":
+        return inbound
+    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
+    return Retold(**known, request=request, told=_CHAT)
 
 
 def is_content(deltas: Iterable[Delta]) -> bool:

@@ -4,6 +4,6 @@
 them in a stream; `strict` makes JSON of what models write for it; `calls` keeps ids, order and arguments sound.
 """
 
-from controlplane.protocols.rescue.rescuer import Kind, Rescuer
+from controlplane.protocols.rescue.rescuer import ALL_KINDS, Kind, Rescuer
 
-__all__ = ["Kind", "Rescuer"]
+__all__ = ["ALL_KINDS", "Kind", "Rescuer"]

@@ -12,7 +12,7 @@ What is decided here, and why:
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from controlplane.protocols.ir import Delta, Failure, Reasoning, Stop, Text, Tool, ToolArgs, ToolStart
 from controlplane.protocols.rescue.calls import Calls
@@ -26,6 +26,7 @@ Kind = Literal[
     "think", "reasoning_calls", "cut", "call_ids", "names", "arguments", "stop_reason", "eaten",
 ]  # fmt: skip
 
+ALL_KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 _SMALL: Final = 4096
 """Characters of reasoning that a small ``max_tokens`` may have cut."""
 
