@@ -29,8 +29,14 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def comparable(answer: Any) -> Any:
-    """An answer without what differs each time; the prompt tokens are those of any one of several prompts."""
+    """An answer without what differs each time; the prompt tokens are those of any one of several prompts.
+
+    Answers with tools are told anew, in OpenAI's words: there no text is null, and no logprobs are, too.
+    """
     for choice in answer["choices"]:
+        if choice.get("message", {}).get("tool_calls"):
+            choice["message"]["content"] = choice["message"]["content"] or ""
+            choice.setdefault("logprobs", None)
         for call in choice.get("message", {}).get("tool_calls", ()):
             del call["id"]
     tokens = answer["usage"]["completion_tokens"]
