@@ -1,6 +1,11 @@
 """Where a request begins and ends: there is one opinion about it, and none for ever."""
 
+import asyncio
+
+import httptools
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controlplane.gateway import door
 from tests.unit.controlplane.gateway.wire import Wire, chunked, get, post, statuses
@@ -164,3 +169,79 @@ async def test_such_a_wish_changes_nothing_about_chunks_and_refusals() -> None:
     assert b"".join(wire.plane.started[0].parts) == b"hello"
     wire.plane.started[0].answer(200, b"", b"")
     assert statuses(await wire.send(post(b"/v1/forbidden", b"hi", *UPGRADE))) == [403]
+
+
+def numbered(kind: str, number: int) -> bytes:
+    """A request that is known by its path again; "application" in its name says who answers it."""
+    path = (b"/%d" if "application" in kind else b"/v1/%d") % number
+    if "chunked" in kind:
+        return chunked(b"he", b"llo", path=path) + b"0\r\n\r\n"
+    if "get" in kind:
+        return get(path)
+    lines = {"upgrade": UPGRADE, "expect": (b"expect: 100-continue",)}
+    return post(path, b"hello", *(line for word in lines if word in kind for line in lines[word]))
+
+
+KINDS = [
+    f"{who} {what}"
+    for who in ("application", "plane")
+    for what in ("get", "post", "chunked", "upgrade", "expect")
+]
+
+
+def read_answers(written: bytes) -> list[tuple[int, bytes]]:
+    """Status and body of each, as a strict client reads them."""
+    answers: list[tuple[int, bytes]] = []
+
+    class Reader:
+        body = b""
+
+        def on_body(self, body: bytes) -> None:
+            self.body += body
+
+        def on_message_complete(self) -> None:
+            answers.append((parser.get_status_code(), self.body))
+            self.body = b""
+
+    parser = httptools.HttpResponseParser(Reader())
+    parser.feed_data(written)
+    return answers
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
+    size=st.integers(1, 400),
+    at_once=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_asked_in_whatever_pieces_is_answered_once_and_in_order(
+    kinds: list[str], size: int, at_once: list[bool]
+) -> None:
+    async def converse() -> bytes:
+        wire, said = Wire(), 0
+
+        async def answer(*, all_of_them: bool) -> None:
+            nonlocal said
+            while said < len(wire.plane.started) and (all_of_them or at_once[said]):
+                asked = wire.plane.started[said]
+                asked.begin(b"", b"[%b " % asked.path)
+                asked.end(b"".join(asked.parts) + b"]")
+                said += 1
+                await wire.settle()
+
+        sent = b"".join(numbered(kind, number) for number, kind in enumerate(kinds))
+        for begin in range(0, len(sent), size):
+            if wire.transport.paused:
+                await answer(all_of_them=True)
+            assert not wire.transport.paused
+            await wire.send(sent[begin : begin + size])
+            await answer(all_of_them=False)
+        await answer(all_of_them=True)
+        assert not wire.transport.closed
+        return wire.transport.written
+
+    answers = [answer for answer in read_answers(asyncio.run(converse())) if answer[0] != 100]
+    assert [status for status, _ in answers] == [200] * len(kinds)
+    for number, (kind, (_, body)) in enumerate(zip(kinds, answers, strict=True)):
+        assert b"/%d " % number in body
+        assert (b"hello" in body) is ("get" not in kind)
