@@ -16,7 +16,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", default="compare", choices=["compare", "streams", "rss"])
     parser.add_argument("--peers", default="", help="further gateways, by comma: sglang")
     parser.add_argument("--only", help="gateways, by comma, instead of nginx and flockpy")
-    parser.add_argument("--cases", default="a,b,c,d")
+    parser.add_argument("--cases", default="a,b,c,d,e,f")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="measured window of each case")
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")

@@ -3,8 +3,10 @@
 import json
 import random
 from dataclasses import dataclass
+from typing import Any
 
 MODEL = "mock-model"
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 
 PROSE = (
     "the request handler reads a token from queue and returns None when stream ends; def walk(node, acc=0): "
@@ -17,7 +19,9 @@ PROSE = (
 class Case:
     """One kind of load. `chunks` 0: not streamed; `target`: at most this multiple of nginx's CPU.
 
-    `fault` is what shall go wrong in the engine, such as ``die=10``; see ``native/mock.c``.
+    `fault` is what shall go wrong in the engine, such as ``die=10``; see ``native/mock.c``. A translating case has the
+    `path` of another protocol, which says each piece of text `repeats` times; only ours can serve it, for at most
+    `target_us` a chunk and `target_beside` times what the case `beside` costs.
     """
 
     name: str
@@ -31,6 +35,11 @@ class Case:
     warm_s: float = 1.5
     target: float | None = None
     fault: str = ""
+    path: str = CHAT
+    repeats: int = 1
+    beside: str = ""
+    target_us: float | None = None
+    target_beside: float | None = None
 
     @property
     def unit(self) -> str:
@@ -38,9 +47,15 @@ class Case:
 
     def body(self, model: str = MODEL) -> bytes:
         directive = f"[[mock n={self.chunks} i={self.interval_ms} {self.fault} ]]" if self.chunks else ""
-        return chat_body(self.body_bytes, self.turns, bool(self.chunks), directive, model)
+        body = chat_body(self.body_bytes, self.turns, bool(self.chunks), directive, model)
+        if self.path == MESSAGES:
+            body["system"] = body["messages"].pop(0)["content"]
+        elif self.path == RESPONSES:
+            body = {"model": model, "stream": True, "input": body["messages"], "max_output_tokens": 512}
+        return json.dumps(body).encode()
 
 
+_TRANSLATED: dict[str, Any] = {"beside": "c", "target_us": 25, "target_beside": 3}
 CASES = {
     case.name: case
     for case in (
@@ -48,11 +63,13 @@ CASES = {
         Case("b", "200 KB request", 170_000, 41, 8, target=9),
         Case("c", "64 chunks in a burst", 3300, 5, 32, chunks=64, target=2.5),
         Case("d", "200 streams, 20 ms", 3300, 5, 200, 64, interval_ms=20, ramp_ms=1300, warm_s=3, target=2),
+        Case("e", "c, by /v1/messages", 3300, 5, 32, chunks=64, path=MESSAGES, **_TRANSLATED),
+        Case("f", "c, by /v1/responses", 3300, 5, 32, chunks=64, path=RESPONSES, repeats=5, **_TRANSLATED),
     )
 }
 
 
-def chat_body(size: int, turns: int, stream: bool, directive: str = "", model: str = MODEL) -> bytes:
+def chat_body(size: int, turns: int, stream: bool, directive: str = "", model: str = MODEL) -> dict[str, Any]:
     """A chat request of about `size` bytes of prose and code in so many turns; the same each time."""
     pick = random.Random(7)
     system = _text(pick, size // 6)
@@ -61,7 +78,7 @@ def chat_body(size: int, turns: int, stream: bool, directive: str = "", model: s
         for i in range(turns)
     ]
     messages[-1]["content"] = f"{directive} {messages[-1]['content']}"
-    body: dict[str, object] = {
+    body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "system", "content": system}, *messages],
         "temperature": 0.2,
@@ -69,7 +86,7 @@ def chat_body(size: int, turns: int, stream: bool, directive: str = "", model: s
     }
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(body).encode()
+    return body
 
 
 def _text(pick: random.Random, size: int) -> str:

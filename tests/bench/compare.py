@@ -7,22 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from tests.bench.cases import CASES, Case
+from tests.bench.cases import CASES, CHAT, Case
 from tests.bench.load import Measurement, measure
 from tests.bench.peers import STARTERS, Peer, Ports, engine
 
 YARDSTICK = "nginx"
 OURS = "flockpy"
 
-# Title, width, digits. "first" is the time to the first chunk, else to the whole answer; "delay" that of a
-# chunk on its way through; both in ms. "busiest" is the CPU of the busiest process alone; "noise" is how many
-# cores the rest of the machine used meanwhile.
+# Title, width, digits. "x plain": a translated answer as a multiple of the same untranslated. "first" is the time to
+# the first chunk, else to the whole answer; "delay" that of a chunk on its way through; both in ms. "busiest" is the
+# CPU of the busiest process alone; "noise" is how many cores the rest of the machine used meanwhile.
 COLUMNS = (
     ("case", 4, 0),
     ("what", 20, 0),
     ("gateway", 13, 0),
     ("x nginx", 7, 2),
     ("target", 6, 1),
+    ("x plain", 7, 2),
     ("CPU us", 8, 2),
     ("busiest", 8, 2),
     ("per", 7, 0),
@@ -57,7 +58,7 @@ def rounds(
     """Each gateway in each case, alternating, so that a slow minute of the machine hits them all alike."""
     for number in range(count):
         for case in cases:
-            for peer in peers:
+            for peer in peers if case.path == CHAT else [peer for peer in peers if peer.name == OURS]:
                 yield number, measure(peer, case, mock_pid=mock_pid, seconds=seconds, core=core)
 
 
@@ -93,6 +94,7 @@ class Table:
                 continue
             if errors := self.middle(case, peer, "errors"):
                 wrong.append(f"{case}: {errors:.0f} failed requests")
+            wrong += self._translating(case)
             if (mine := self.multiple(case, peer)) is None:
                 continue
             target = CASES[case].target
@@ -108,6 +110,27 @@ class Table:
                     wrong.append(f"{case}: {mine:.2f} times nginx, {other} only {theirs:.2f}")
         return wrong
 
+    def _translating(self, case: str) -> Iterator[str]:
+        kind = CASES[case]
+        cost = _median(m.cpu_us for m in self._cells[case, OURS].values())
+        if cost is None:
+            return
+        if kind.target_us is not None and cost > kind.target_us:
+            yield f"{case}: {cost:.1f} us per {kind.unit}, aimed at {kind.target_us}"
+        times = self.beside(case)
+        if times is not None and kind.target_beside is not None and times > kind.target_beside:
+            yield f"{case}: {times:.2f} times {kind.beside}, aimed at {kind.target_beside}"
+
+    def beside(self, case: str) -> float | None:
+        """What ours costs in a translating case, as a multiple of the case without translation in the same round."""
+        plain = self._cells.get((CASES[case].beside, OURS), {})
+        found = [
+            mine / base
+            for number, measurement in self._cells.get((case, OURS), {}).items()
+            if number in plain and (mine := measurement.cpu_us) is not None and (base := plain[number].cpu_us)
+        ]
+        return median(found) if found else None
+
     def lines(self) -> Iterator[str]:
         """The table as text, one line for each case and gateway."""
         yield "  ".join(f"{title:{'<' if title in LEFT else '>'}{width}}" for title, width, _ in COLUMNS)
@@ -120,6 +143,7 @@ class Table:
                 "gateway": peer,
                 "x nginx": self.multiple(case, peer),
                 "target": kind.target if peer == OURS else None,
+                "x plain": self.beside(case) if kind.beside else None,
                 "CPU us": _median(m.cpu_us for m in cell.values()),
                 "busiest": _median(m.busiest_cpu_us for m in cell.values()),
                 "per": kind.unit,

@@ -11,8 +11,6 @@ from tests.bench.native import program
 from tests.bench.peers import Peer
 from tests.bench.processes import command_line, on_core
 
-CHAT = "/v1/chat/completions"
-
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -31,7 +29,7 @@ class Measurement:
     @property
     def units(self) -> float:
         """Requests done, or chunks delivered in a streaming case."""
-        return self.number("chunks" if self.case.chunks else "ok") or 0
+        return (self.number("chunks" if self.case.chunks else "ok") or 0) / self.case.repeats
 
     @property
     def cpu_us(self) -> float | None:
@@ -69,7 +67,7 @@ def measure(
             "-a",
             f"{where.hostname}:{where.port}",
             "-P",
-            where.path.rstrip("/") + CHAT,
+            where.path.rstrip("/") + case.path,
         ]
         command += [
             "-b",
@@ -77,7 +75,7 @@ def measure(
             "-c",
             str(case.connections),
             "-e",
-            str(case.chunks),
+            str(case.chunks * case.repeats),
             "-r",
             str(case.ramp_ms),
         ]

@@ -1,14 +1,15 @@
 """What a figure per request cannot show: many streams at once, memory over time, readers that stall."""
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.bench.cases import CASES, Case, chat_body
-from tests.bench.load import CHAT, measure
+from tests.bench.cases import CASES, CHAT, Case, chat_body
+from tests.bench.load import measure
 from tests.bench.peers import Peer
 from tests.bench.processes import rss_mb
 
@@ -118,7 +119,7 @@ def stalled_readers(
 def _stalled_client(peer: Peer) -> Iterator[None]:
     """A client that asks for a stream of 50 MB, reads its first bytes and no more."""
     where = urlsplit(peer.base)
-    body = chat_body(3300, 5, True, "[[mock n=200000 i=0 ]]")
+    body = json.dumps(chat_body(3300, 5, True, "[[mock n=200000 i=0 ]]")).encode()
     head = [
         f"POST {where.path.rstrip('/')}{CHAT} HTTP/1.1",
         f"Host: {where.netloc}",
