@@ -29,32 +29,6 @@ def work(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-def _route(path: str) -> Callable[[Stage], None]:
-    def needs_route(whole_stage: Stage) -> None:
-        if not whole_stage.serves(path):
-            pytest.skip(f"the route {path} is not served yet")
-
-    return needs_route
-
-
-messages_route = pytest.fixture(_route("/v1/messages"))
-count_route = pytest.fixture(_route("/v1/messages/count_tokens"))
-responses_route = pytest.fixture(_route("/v1/responses"))
-
-
-@pytest.fixture
-def names_of_anthropic(whole_stage: Stage) -> None:
-    """The names that Claude Code asks for by itself lead to the local model."""
-    with whole_stage.program.client() as client:
-        body = {
-            "model": "claude-haiku-4-5",
-            "max_tokens": 9,
-            "messages": [{"role": "user", "content": "hello"}],
-        }
-        if client.post("/v1/messages", json=body).status_code == 404:
-            pytest.skip("claude-*haiku* does not lead to a local model yet")
-
-
 @pytest.fixture(scope="session")
 def from_npm() -> Callable[[str], Path]:
     """`npm_client`, or the test is skipped where packages cannot be had."""

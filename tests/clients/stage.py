@@ -21,15 +21,6 @@ class Stage:
     def url(self) -> str:
         return self.program.url
 
-    def serves(self, path: str) -> bool:
-        return serves(self.program, path)
-
-
-def serves(program: Program, path: str) -> bool:
-    """Whether there is a POST route at `path` yet."""
-    with program.client() as client:
-        return client.post(path, json={}).status_code not in (404, 405)
-
 
 @contextmanager
 def on_stage(folder: Path) -> Iterator[Stage]:

@@ -16,7 +16,6 @@ from tests.simulators.strict_engine import Fault, Script
 
 pytestmark = [
     pytest.mark.needs_program("node"),
-    pytest.mark.usefixtures("messages_route"),
     pytest.mark.timeout(400),  # the first one installs
 ]
 
@@ -56,7 +55,6 @@ def test_it_reads_two_files_at_once_while_the_model_thinks_aloud(claude: ClaudeC
     assert report["result"] == f"It says {work.secret} and {work.other}."
 
 
-@pytest.mark.usefixtures("names_of_anthropic")
 def test_its_subagent_asks_for_haiku_and_gets_the_local_model(claude: ClaudeCode, work: Workplace) -> None:
     assert claude.does("Please do flock-task:delegate:secret.txt")["result"] == f"It says {work.secret}."
     assert len(claude.stage.engine.heard) == 4
@@ -66,13 +64,11 @@ def test_it_shows_a_picture_to_the_model(claude: ClaudeCode, work: Workplace) ->
     assert claude.does(f"Please do flock-task:look:{work.picture}")["result"] == f"It says {work.digest}."
 
 
-@pytest.mark.usefixtures("count_route")
 def test_it_counts_its_context_without_generating(claude: ClaudeCode) -> None:
     assert "Context Usage" in claude.does("/context")["result"]
     assert claude.stage.engine.heard == []
 
 
-@pytest.mark.usefixtures("names_of_anthropic")
 def test_models_of_anthropic_are_the_local_one(claude: ClaudeCode, work: Workplace) -> None:
     for model in ("opus", "sonnet", "haiku"):
         assert (

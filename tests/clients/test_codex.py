@@ -14,7 +14,6 @@ from tests.simulators.strict_engine import GPT, MODEL, Fault, Script
 
 pytestmark = [
     pytest.mark.needs_program("node"),
-    pytest.mark.usefixtures("responses_route"),
     pytest.mark.timeout(400),  # the first one installs
 ]
 

@@ -60,7 +60,6 @@ def person(stage: Stage, work: Workplace) -> Person:
 
 
 @needs_node
-@pytest.mark.usefixtures("responses_route")
 def test_codex_takes_the_list_of_models_and_does_a_task(
     person: Person, work: Workplace, from_npm: Callable[[str], Path]
 ) -> None:
@@ -81,7 +80,6 @@ def test_codex_takes_the_list_of_models_and_does_a_task(
 
 
 @needs_node
-@pytest.mark.usefixtures("messages_route")
 def test_claude_code_needs_no_variable_in_the_shell(
     person: Person, work: Workplace, from_npm: Callable[[str], Path]
 ) -> None:
@@ -137,8 +135,6 @@ def test_aider_knows_the_model_and_its_window(
 def test_the_line_for_a_library_runs_as_it_stands(
     person: Person, work: Workplace, from_pypi: Callable[[str], Path], client: str, package: str
 ) -> None:
-    if package == "anthropic" and not person.stage.serves("/v1/messages"):
-        pytest.skip("the route /v1/messages is not served yet")
     shown = json.loads(
         person.flockpy("connect", client, "--token", person.stage.key, "--model", MODEL, "--json")
     )
@@ -154,8 +150,6 @@ def test_the_lines_for_curl_run_as_they_stand(person: Person, work: Workplace) -
         person.flockpy("connect", "curl", "--token", person.stage.key, "--model", MODEL, "--json")
     )
     for snippet in shown["snippets"]:
-        if "messages" in snippet["title"] and not person.stage.serves("/v1/messages"):
-            continue
         done = work.run(["sh", "-c", snippet["text"]])
         assert done.code == 0, done.err
         assert "error" not in json.loads(done.out)

@@ -15,9 +15,6 @@ RECORDED = sorted(str(path.relative_to(CORPUS)) for path in CORPUS.glob("*/*.jso
 @pytest.mark.parametrize("recorded", RECORDED)
 def test_a_recorded_request_is_served(stage: Stage, recorded: str) -> None:
     request = json.loads((CORPUS / recorded).read_text())
-    path = request["path"].partition("?")[0]
-    if not stage.serves(path):
-        pytest.skip(f"the route {path} is not served yet")
     headers = {name: value.replace("KEY", stage.key) for name, value in request["headers"].items()}
     body = {**request["body"], "model": "strict"}
     answer = httpx.post(f"{stage.url}{request['path']}", headers=headers, json=body, timeout=30)

@@ -15,13 +15,11 @@ pytestmark = [pytest.mark.every_client, pytest.mark.timeout(400)]
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """`protocols` it has a model for; `structures`: it can be asked for an answer of a schema; `as_claude`: the checks
-    in which it only takes names of Anthropic's models."""
+    """`protocols` it has a model for; `structures`: it can be asked for an answer of a schema."""
 
     program: str
     protocols: tuple[str, ...]
     structures: bool
-    as_claude: tuple[str, ...] = ()
 
     @property
     def checks(self) -> list[str]:
@@ -35,7 +33,6 @@ FRAMEWORKS = {
         "framework_llamaindex.py",
         ("chat", "messages"),
         structures=False,
-        as_claude=("messages-whole", "messages-streamed"),
     ),
     "ai-sdk": Framework("framework_ai_sdk.mjs", ("chat", "responses", "messages"), structures=True),
 }
@@ -66,11 +63,7 @@ def said(
 @pytest.mark.parametrize(
     ("name", "check"), [(name, check) for name, it in FRAMEWORKS.items() for check in it.checks]
 )
-def test_an_agent_reads_a_file(
-    request: pytest.FixtureRequest, said: Callable[[str], Said], name: str, check: str
-) -> None:
-    if check in FRAMEWORKS[name].as_claude:
-        request.getfixturevalue("names_of_anthropic")
+def test_an_agent_reads_a_file(said: Callable[[str], Said], name: str, check: str) -> None:
     program = said(name)
     if check.endswith("structured"):
         assert program.of(check) == GREETING
