@@ -361,4 +361,5 @@ class _Enough(Exception):
 def _tell_left(cycle: RequestResponseCycle) -> None:
     """To the application: the client has gone."""
     cycle.disconnected = True
+    cycle.waiting_for_100_continue = False
     cycle.message_event.set()

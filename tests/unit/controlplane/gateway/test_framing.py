@@ -87,6 +87,12 @@ async def test_other_protocols_are_refused(line: bytes) -> None:
     assert not wire.scopes
 
 
+async def test_who_waits_for_a_word_and_sends_rubbish_is_refused_once() -> None:
+    wire = Wire()
+    head = b"POST /echo HTTP/1.1\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert statuses(await wire.send(head + b"zz\r\n")) == [400]
+
+
 @pytest.mark.parametrize("path", [b"/v1/chat", b"/echo"])
 async def test_trailers_are_no_headers(path: bytes) -> None:
     wire = Wire()
