@@ -185,7 +185,9 @@ class Forwarder:
             return reply.push(out, now) if out else None
 
         await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
-        if not tap.done:
+        if tap.failure():  # its client has it in the engine's words
+            job.settle("failed", 200, tap.usage())
+        elif not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
         reply.end_stream(tap.rest())
 

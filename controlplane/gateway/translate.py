@@ -1,15 +1,15 @@
 """The answer to a translated request: an engine's stream, read and mended, and told in the client's protocol."""
 
 import asyncio
-from typing import Final
+from typing import Final, NoReturn
 
 from controlplane.gateway.job import Job
 from controlplane.protocols.ir import Delta, Encoder, fold
 from controlplane.protocols.rescue import ALL_KINDS, Kind
 from controlplane.protocols.translated import Retold, Translation, is_content
 from flockpy.clock import Clock
-from flockpy.errors import EngineDied
-from flockpy.http import Exchange
+from flockpy.errors import EngineDied, FlockError
+from flockpy.http import Exchange, ExchangeBroken
 
 MAX_ANSWER: Final = 64 * 2**20
 """Bytes of an engine's stream that are kept until a whole answer can be made of them."""
@@ -23,7 +23,14 @@ async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange
     def pass_on(data: bytes) -> "asyncio.Future[None] | None":
         now = monotonic()
         deltas = translation.feed(data)
-        if call.first_byte is None and is_content(deltas):
+        if call.first_byte is None:
+            if not is_content(
+                deltas
+            ):  # until then an error may still have its status, and another engine its turn
+                if translation.failure is not None:
+                    raise translation.failure
+                reply.tick(now)
+                return None
             call.first_byte, call.stage = now, "generating"
         out = encoder.feed(deltas)
         hold = reply.push(out, now) if out else None
@@ -36,7 +43,9 @@ async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange
     await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
     deltas = translation.end()
     if translation.failure is not None:
-        raise translation.failure
+        if call.first_byte is not None and (out := encoder.feed(deltas)):
+            reply.push(out, monotonic())
+        _cut(job, translation.failure)
     rest = encoder.feed(deltas) + encoder.end()
     job.mended(translation.rescued)
     # Before the client can have seen the end: whoever got an answer has a record of it.
@@ -67,12 +76,19 @@ async def collect(job: Job, inbound: Retold, exchange: Exchange, clock: Clock, *
     else:
         kept = translation.whole(await exchange.body(MAX_ANSWER))
     if translation.failure is not None:
-        raise translation.failure
+        _cut(job, translation.failure)
     call.first_byte = clock.monotonic()
     answer = inbound.told.render(inbound.request, fold(kept), job.meta())
     job.mended(translation.rescued)
     job.settle("ok", 200, translation.usage)
     job.reply.whole(200, b"application/json", answer)
+
+
+def _cut(job: Job, failure: FlockError) -> NoReturn:
+    """For an answer that ended half way: while its client has nothing of it, another try may bring it whole."""
+    if job.call.first_byte is None and isinstance(failure, EngineDied):
+        raise ExchangeBroken(failure.message, answered=True)
+    raise failure
 
 
 def _begin(job: Job, inbound: Retold, *, whole: bool) -> Translation:

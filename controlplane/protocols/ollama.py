@@ -64,7 +64,7 @@ _GENERATE: Final = _Shape(
 )
 
 
-class OllamaSurface:
+class _Surface:
     """What both routes share."""
 
     stream_type: bytes = b"application/x-ndjson"
@@ -90,7 +90,7 @@ class OllamaSurface:
         return _told(error)
 
 
-class OllamaChatSurface(OllamaSurface):
+class OllamaChatSurface(_Surface):
     """POST /api/chat."""
 
     _shape = _CHAT
@@ -99,7 +99,7 @@ class OllamaChatSurface(OllamaSurface):
         return read_chat(body)
 
 
-class OllamaGenerateSurface(OllamaSurface):
+class OllamaGenerateSurface(_Surface):
     """POST /api/generate."""
 
     _shape = _GENERATE

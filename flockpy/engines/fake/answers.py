@@ -53,6 +53,17 @@ def _tool_call(script: Script, request: Body) -> Body:
     return {"id": "fakecall1", "type": "function", "function": function}
 
 
+def _call_pieces(script: Script, request: Body) -> Iterator[Body]:
+    call, whole = _tool_call(script, request), script.tool_call
+    if script.tool_pieces < 2:
+        yield call
+        return
+    yield call | {"function": call["function"] | {"arguments": ""}}
+    size = math.ceil(len(whole) / script.tool_pieces)
+    for start in range(0, len(whole), size):
+        yield {"function": {"arguments": whole[start : start + size]}}
+
+
 def chat(script: Script, request: Body, number: int) -> Body:
     message: Body = {"role": "assistant", "content": "".join(words(script, request))}
     tokens = len(words(script, request))
@@ -81,7 +92,8 @@ def chat_chunks(script: Script, request: Body, number: int) -> Iterator[Body]:
     tokens = words(script, request)
     if calls_tool(script, request):
         tokens = [""]
-        yield chunk({"tool_calls": [{"index": 0} | _tool_call(script, request)]})
+        for call in _call_pieces(script, request):
+            yield chunk({"tool_calls": [{"index": 0} | call]})
     else:
         for word in tokens:
             yield chunk({"content": word})
@@ -138,6 +150,16 @@ def metrics(counters: Counters) -> str:
 
 def error(status: int, message: str, kind: str) -> Body:
     return {"error": {"code": status, "message": message, "type": kind}}
+
+
+def too_long(script: Script, request: Body) -> Body | None:
+    """The error object for a prompt that does not fit; None when it does."""
+    prompt = prompt_tokens(request)
+    if prompt <= script.context:
+        return None
+    said = f"request ({prompt} tokens) exceeds the available context size ({script.context} tokens)"
+    counts = {"n_prompt_tokens": prompt, "n_ctx": script.context}
+    return {"error": error(400, said, "exceed_context_size_error")["error"] | counts}
 
 
 def _envelope(kind: str, request: Body, number: int, choices: list[Body]) -> Body:

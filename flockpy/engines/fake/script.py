@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Fault = Literal["none", "crash", "hang", "close", "reset", "garbage", "status"]
+Fault = Literal["none", "crash", "hang", "close", "reset", "garbage", "status", "event", "end"]
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +19,11 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reset      the connection is reset (RST) after `chunks` chunks
     garbage    the answer is not what the client asked for: bytes that are no JSON and no event
     status     the answer is `status` with an error object of llama.cpp's shape
+    event      a stream ends with such an error object after `chunks` chunks; what is whole is like ``status``
+    end        a stream ends well after `chunks` chunks, without its end mark
     ========== =====================================================================================
+
+    `chunks` counts the chunk that names the role, too; -1 strikes before the answer's head.
     """
 
     text: str = "Hello from the fake engine."
@@ -27,8 +31,11 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Repeat `text` until max_tokens (256 unless the request says)."""
     tool_call: str = ""
     """Arguments (JSON) with which the first tool of a request is called instead of a text."""
+    tool_pieces: int = 1
+    """A streamed call's arguments come in so many chunks; from 2 on after one that only names the tool."""
     slots: int = 2
     context: int = 4096
+    """Words of a prompt; a longer one is refused."""
     load_s: float = 0
     """Until then /health answers 503."""
     load_error: str = ""

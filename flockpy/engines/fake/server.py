@@ -167,10 +167,15 @@ class _Connection(asyncio.Protocol):
             await asyncio.Event().wait()
         if fault == "garbage":
             return self._send(200, "application/json", b"\x00\xff not JSON, not an event\n\n{]")
-        if fault == "status":
-            return self._json(script.status, answers.error(script.status, "scripted fault", "server_error"))
-        self._chunks = script.chunks if fault in ("crash", "close", "reset") else -1
+        failed = answers.error(script.status, "scripted fault", "server_error")
+        if fault == "status" or (fault == "event" and not body.get("stream")):
+            return self._json(script.status, failed)
+        if refused := answers.too_long(script, body):
+            return self._json(400, refused)
+        self._chunks = script.chunks if fault in ("crash", "close", "reset", "event", "end") else -1
         await asyncio.sleep(script.first_chunk_s)
+        if fault in ("crash", "close", "reset") and script.chunks < 0:
+            return self._break(fault)
         if path == "/v1/embeddings":
             return self._whole(fault, answers.embeddings(body))
         chat = path == "/v1/chat/completions"
@@ -193,6 +198,13 @@ class _Connection(asyncio.Protocol):
         )
         sent = 0
         async for event in events:
+            if sent == self._chunks and fault == "end":
+                return self._transport.write(b"0\r\n\r\n")
+            if sent == self._chunks and fault == "event":
+                failed = answers.error(self._engine.script.status, "scripted fault", "server_error")
+                event = b"data: " + msgspec.json.encode(failed) + b"\n\n"
+                self._transport.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event))
+                return None
             if sent == self._chunks:
                 return self._break(fault)
             self._transport.write(b"%x\r\n%s\r\n" % (len(event), event))

@@ -71,7 +71,8 @@ class Silence:
         if isinstance(surface, TranslatedSurface):
             inbound = surface.parse(json.dumps({"model": "m", "stream": True, **BODIES[path]}).encode())
             assert isinstance(inbound, Neutral)
-            encoder = reply.encoder = inbound.told.encoder(inbound.request, Meta("1", "m", 1))
+            encoder = inbound.told.encoder(inbound.request, Meta("1", "m", 1))
+            reply.encoder = encoder
             if before and (out := encoder.feed(before)):
                 reply.push(out, 0.0)
         for second in range(1, SILENCE_S + 1):

@@ -122,6 +122,43 @@ async def test_a_stream_breaks_off_after_so_many_chunks(fault: str):
             assert got.count(b"data: ") == 2
 
 
+async def test_a_call_comes_in_pieces_when_the_script_says_so():
+    arguments = '{"city":"Paris"}'
+    async with engine(Script(tool_call=arguments, tool_pieces=3)) as (_, client):
+        tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+        lines = (await client.post(PATH, json=CHAT | {"tools": tools, "stream": True})).text.split("\n\n")
+        events = [msgspec.json.decode(line[6:]) for line in lines if line.startswith("data: {")]
+        deltas = [event["choices"][0]["delta"] for event in events]
+        calls = [delta["tool_calls"][0]["function"] for delta in deltas if "tool_calls" in delta]
+        assert calls[0] == {"name": "f", "arguments": ""}
+        assert len(calls) == 4
+        assert "".join(call["arguments"] for call in calls) == arguments
+
+
+async def test_a_stream_ends_with_an_error_or_without_its_mark():
+    async with engine(Script(fault="event", chunks=2)) as (fake, client):
+        said = (await client.post(PATH, json=CHAT | {"stream": True})).text.split("\n\n")
+        assert len(said) == 4
+        assert said[2].startswith('data: {"error":')
+        fake.script = Script(fault="end", chunks=2)
+        assert (await client.post(PATH, json=CHAT | {"stream": True})).text.count("data: ") == 2
+
+
+async def test_a_connection_breaks_before_the_head():
+    async with engine(Script(fault="close", chunks=-1)) as (_, client):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(PATH, json=CHAT | {"stream": True})
+
+
+async def test_a_prompt_of_too_many_words_is_refused_with_both_numbers():
+    async with engine(Script(context=1)) as (_, client):
+        body = CHAT | {"messages": [{"role": "user", "content": "one two three"}]}
+        answer = await client.post(PATH, json=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["type"] == "exceed_context_size_error"
+        assert (answer.json()["error"]["n_prompt_tokens"], answer.json()["error"]["n_ctx"]) == (3, 1)
+
+
 async def test_garbage_and_statuses_are_answered_as_told():
     async with engine(Script(fault="garbage")) as (fake, client):
         assert b"not JSON" in (await client.post(PATH, json=CHAT)).content
