@@ -97,7 +97,7 @@ class DataPlane:
             raise Forbidden("a node's key does no inference", hint="flockpy token create NAME")
         asked.call.key = key
         length = asked.header(b"content-length")
-        if length.isdigit() and int(length) > self._limits.body_bytes:
+        if length.isdigit() and int(length.lstrip(b"0") or b"0") > self._limits.body_bytes:
             raise too_large(self._limits)
 
     def refuse(self, asked: Asked, error: FlockError) -> None:

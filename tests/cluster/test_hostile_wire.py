@@ -41,6 +41,11 @@ def test_a_body_announced_too_long_is_refused_before_it_is_sent(program: Program
     assert answer.seconds < 0.5
 
 
+def test_a_length_with_many_zeros_is_its_number(program: Program) -> None:
+    padded = request(program).replace(b"content-length: ", b"content-length: " + b"0" * 5000)
+    assert converse(program, padded).status == 200
+
+
 def test_a_body_of_chunks_that_grows_too_long_is_cut_off(program: Program) -> None:
     piece = b"a" * 2**20
     sent = 0
