@@ -1,5 +1,6 @@
 """Surfaces whose requests go to engines in another protocol, and one answer of an engine on its way back. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
@@ -14,6 +15,7 @@ from controlplane.protocols.ir import (
     ImagePart,
     Progress,
     Request,
+    System,
     Translated,
     User,
 )
@@ -25,6 +27,8 @@ from flockpy.placement import Capability
 
 _BYTES_PER_TOKEN: Final = 4
 _CHAT: Final = TranslatedChat()
+_DEVELOPER: Final = re.compile(rb'"role"\s*:\s*"developer"')
+"""A message's, for within a text the quotes would be escaped."""
 _JSON_CALLS: Final[frozenset[Kind]] = frozenset({"llama_json"})
 
 
@@ -143,21 +147,38 @@ class Translation:
 
 
 def retold_chat(inbound: Inbound, body: bytes) -> Inbound:
-    """A chat request, whose answer is to be mended if it offers tools; `body` is what `inbound` was parsed from.
+    """A chat request as it is to be dealt with; `body` is what `inbound` was parsed from.
 
-    Only tools leak into text. What cannot be told anew (several choices, probabilities of tokens) is left alone.
+    The answer to one that offers tools is mended: only tools leak into text. One with developers, or with instructions
+    in mid-conversation, is translated, for templates know neither. What cannot be told anew (several choices,
+    probabilities of tokens) is left alone.
     """
     fields = inbound.fields
-    if "tools" not in fields or inbound.choices > 1 or "logprobs" in fields or "top_logprobs" in fields:
+    instructed = b'"developer"' in body or body.count(b'"system"') > 1
+    if not instructed and "tools" not in fields:
+        return inbound
+    if inbound.choices > 1 or "logprobs" in fields or "top_logprobs" in fields:
         return inbound
     try:
         request = chat_request.request(body)
     except BadRequest:  # the engine is to judge it: its body passes as it is
         return inbound
+    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
+    if instructed and (_DEVELOPER.search(body) or _instructed_late(request)):
+        return Neutral(**known, request=request, told=_CHAT, size=len(body))
     if not request.tools or request.tool_choice == "none":
         return inbound
-    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
     return Retold(**known, request=request, told=_CHAT)
+
+
+def _instructed_late(request: Request) -> bool:
+    leading = True
+    for message in request.messages:
+        if not isinstance(message, System):
+            leading = False
+        elif not leading:
+            return True
+    return False
 
 
 def is_content(deltas: Iterable[Delta]) -> bool:

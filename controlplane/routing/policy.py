@@ -65,7 +65,7 @@ def choose(
             if best is None or score > best[0]:
                 best = (score, replica)
         considered.append(
-            Considered(replica.placement_id, replica.node_id, busy, replica.slots, round(score, 3), rejected)
+            Considered(replica.placement_id, replica.node_id, busy, replica.slots, score, rejected)
         )
     judged = tuple(considered)
     if best is not None:

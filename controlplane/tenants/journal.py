@@ -44,8 +44,7 @@ class Journal:
         self._spare = directory / "spare"
         self._making = directory / "spare.making"
         newest = max(self.segments(), default=0)
-        self.end = Position(newest + 1, 0)
-        """Where the next line goes."""
+        self._segment, self._offset = newest + 1, 0
         try:
             if self._spare.exists():  # an older process may have begun to write to it
                 self._blank(self._spare)
@@ -53,6 +52,11 @@ class Journal:
         except OSError:
             if newest:
                 self._resume(newest)
+
+    @property
+    def end(self) -> Position:
+        """Where the next line goes."""
+        return Position(self._segment, self._offset)
 
     def segments(self) -> list[int]:
         """Numbers of the segments on disk, oldest first."""
@@ -64,11 +68,11 @@ class Journal:
         Raises OSError when that is impossible; none of `lines` then counts and the call can be repeated.
         """
         if self._fd < 0:
-            self._begin(self.end.segment)
-        elif self.end.offset + len(lines) > self._size:
-            self._begin(self.end.segment + 1)
-        _write(self._fd, lines, self.end.offset)
-        self.end = Position(self.end.segment, self.end.offset + len(lines))
+            self._begin(self._segment)
+        elif self._offset + len(lines) > self._size:
+            self._begin(self._segment + 1)
+        _write(self._fd, lines, self._offset)
+        self._offset += len(lines)
 
     def read(self, start: Position, until: Position | None = None) -> Chunk:
         """Whole lines from `start` on, at most `READ_BYTES` of one segment, none beyond `until`.
@@ -109,7 +113,7 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            self.end = Position(self.end.segment + 1, 0)
+            self._segment, self._offset = self._segment + 1, 0
 
     def _blank(self, path: Path) -> None:
         """Make the spare of a file."""
@@ -123,7 +127,7 @@ class Journal:
         end = text.rfind(b"\n") + 1
         self._fd = os.open(self._path(number), os.O_WRONLY)
         _write(self._fd, bytes(len(text) - end), end)
-        self.end = Position(number, end)
+        self._segment, self._offset = number, end
 
     def _text(self, start: Position, limit: int) -> bytes:
         try:
@@ -150,7 +154,7 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = descriptor
-        self.end = Position(number, len(carried))
+        self._segment, self._offset = number, len(carried)
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:08}.journal"

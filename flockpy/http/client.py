@@ -55,7 +55,7 @@ class Exchange:
                 if not self._reused or self._error.answered:
                     raise self._error
                 self._error = None
-                await self.send(fresh=True)
+                await self.connect()
             elif await self._silent():
                 return SILENT
         self._request = []
@@ -121,14 +121,16 @@ class Exchange:
         if not self._ended:
             self._drop("the exchange was aborted")
 
-    async def send(self, *, fresh: bool) -> None:
-        connection = None if fresh else self._client.take(self._origin)
-        self._reused, self._heard = connection is not None, False
-        if connection is None:
-            connection = await self._client.connect(self._origin)
-            if self._error is not None:  # aborted meanwhile: the peer must not get to work
-                connection.close()
-                return
+    async def connect(self) -> None:
+        """Send the request on a connection of its own. Raises ConnectError."""
+        connection = await self._client.connect(self._origin)
+        if self._error is not None:  # aborted meanwhile: the peer must not get to work
+            connection.close()
+        else:
+            self.send(connection, reused=False)
+
+    def send(self, connection: Connection, *, reused: bool) -> None:
+        self._reused, self._heard = reused, False
         self._connection = connection
         self._last = self._loop.time()
         if connection.transport.is_closing():
@@ -251,7 +253,10 @@ class Client:
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
         """Write a request and answer its exchange. Raises ConnectError."""
         exchange = Exchange(self, origin, [head, body] if body else [head])
-        await exchange.send(fresh=False)
+        if (connection := self.take(origin)) is not None:
+            exchange.send(connection, reused=True)
+        else:
+            await exchange.connect()
         return exchange
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from openai import OpenAI
 
 from tests.clients.stage import Stage
 from tests.simulators.strict_engine import MODEL, Script
+from tests.simulators.tool_model import GREETING
 
 READ_FILE: Any = {
     "type": "function",
@@ -46,3 +47,16 @@ def test_a_stream_has_what_its_engine_leaves_out(client: OpenAI, stage: Stage, o
     assert [json.loads(call.function.arguments)["path"] for call in calls] == ["secret.txt", "other.txt"]
     assert len({call.id for call in calls} - {None, ""}) == 2
     assert {call.type for call in calls} == {"function"}
+
+
+def test_developers_and_late_instructions_reach_a_template_that_knows_neither(
+    client: OpenAI, stage: Stage
+) -> None:
+    messages: Any = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "hello"},
+        {"role": "system", "content": "Be briefer."},
+    ]
+    answer = client.chat.completions.create(model=MODEL, messages=messages)
+    assert (answer.choices[0].message.content, stage.engine.refusals) == (GREETING, [])
+    assert "Be briefer." in json.dumps(stage.engine.heard[0].body)
