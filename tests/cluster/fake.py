@@ -28,6 +28,10 @@ class Stage:
         """From now on the engine behaves so; see `flockpy.engines.fake.script`."""
         assert httpx.post(f"{self.engine}/fake/script", json={"slots": 2, **script}).status_code == 200
 
+    def busy(self) -> int:
+        """Requests the engine is at work on."""
+        return httpx.get(f"{self.engine}/fake/counters").json()["busy"]
+
     def one(self, path: str = "/v1/chat/completions", **fields: Any) -> Ask:
         text = {"prompt": "two words"} if path == "/v1/completions" else {}
         messages = {"messages": [{"role": "user", "content": "two words"}]}
@@ -36,10 +40,13 @@ class Stage:
     async def ask(self, **fields: Any) -> Answer:
         return await ask(self.program.port, self.one(**fields))
 
-    async def begin(self, stage: str, **fields: Any) -> "tuple[str, asyncio.Task[Answer]]":
-        """Ask, and wait until that request is at `stage`: its id, and what its client does meanwhile."""
+    async def begin(
+        self, stage: str, what: Ask | None = None, **fields: Any
+    ) -> "tuple[str, asyncio.Task[Answer]]":
+        """Ask (for `what`, or as `one` does), and wait until that request is at `stage`: its id, and what its client
+        does meanwhile."""
         before = set(live(self.program))
-        asking = asyncio.create_task(self.ask(**fields))
+        asking = asyncio.create_task(ask(self.program.port, what or self.one(**fields)))
         async with asyncio.timeout(10):
             while True:
                 now = await asyncio.to_thread(live, self.program)

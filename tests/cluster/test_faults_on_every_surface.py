@@ -161,11 +161,11 @@ async def test_an_error_in_an_engines_stream_ends_the_clients_stream_with_it(sta
     assert ended(record)[:2] == ("failed", 200)
 
 
+@pytest.mark.parametrize("surface", ["messages", "responses", "ollama", "generate"], indirect=True)
 async def test_an_error_that_is_all_an_engines_stream_has_is_told_with_a_status(
     stage: Stage, surface: Surface
 ):
-    if surface.name == "chat":
-        pytest.skip("its streams pass as they are")
+    """But for chat, whose streams pass as they are."""
     for stream in (True, False):
         stage.play(fault="event", chunks=1 if stream else 0)
         answer, told, record = await asked(stage, surface, stream=stream)
@@ -192,7 +192,7 @@ async def test_an_engines_400_is_the_clients_mistake(stage: Stage, surface: Surf
     answer, told, record = await asked(stage, surface, stream=stream)
     assert answer.status == 400
     assert "scripted fault" in told.message
-    assert told.error == "invalid_request_error" or "ollama" in surface.name or surface.name == "generate"
+    assert told.error == "invalid_request_error" or surface.name in ("ollama", "generate")
     assert "retry-after" not in answer.headers
     assert ended(record) == ("refused", 400, "estimated", False, False)
 

@@ -193,3 +193,22 @@ async def test_a_body_that_lacks_what_it_needs_is_400_and_names_the_field(
             assert answer.status == 400, answer.body
             assert field in surface.told(answer).message
             assert "retry-after" not in answer.headers
+
+
+async def test_an_engine_that_is_gone_is_unreachable_and_the_client_learns_what_starts_it(stage: Stage):
+    """The last test: the engine does not come back."""
+    stage.play(fault="crash", chunks=-1)
+    messages = SURFACES["messages"]
+    met = messages.told(await ask(stage.program.port, messages.ask(stage.key, stream=False)))
+    assert met.error == "overloaded_error"
+    gone = "nobody waits for it any more"
+    await asyncio.to_thread(eventually, lambda: stage.program.model_state("fake") == "failed", gone)
+    for surface, _, answer in await at_once(stage, "fake"):
+        told = surface.told(answer)
+        assert answer.status == surface.busy, answer.body
+        assert stage.engine in told.message
+        assert "llama-server" in told.message
+        assert 1 <= int(answer.headers["retry-after"]) <= 30
+        assert answer.headers["x-should-retry"] == "true"
+        if surface.name in KINDS:
+            assert told.error == ("overloaded_error" if surface.name == "messages" else "engine_unreachable")
