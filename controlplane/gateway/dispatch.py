@@ -71,12 +71,12 @@ class Dispatcher:
     async def _claim_later(self, job: Job, why: Saturated | NotLoaded) -> Claim:
         since = self._clock.monotonic()
         if isinstance(why, NotLoaded):
-            self._want(job.route.model_id)
+            self.want(job.route.model_id)
         claim = await self._wait(job)
         job.call.queue_s += self._clock.monotonic() - since
         return claim
 
-    def _want(self, model_id: str) -> None:
+    def want(self, model_id: str) -> None:
         """See to it that an unloaded model gets loaded. Raises FlockError where nothing would come of waiting."""
         route = self._table().routes.get(model_id)
         if route is None:
@@ -117,7 +117,7 @@ class Dispatcher:
                 route = self._table().routes.get(model_id)
                 ready = route is not None and bool(route.replicas)
                 if not ready:
-                    self._want(model_id)
+                    self.want(model_id)
                 if left <= TICK_S and self._clock.monotonic() >= deadline:
                     state = "all its slots are busy" if ready else "it is still loading"
                     raise Overloaded(f"no slot of model {model_id} in {longest:g} s: {state}", retry_after=10)

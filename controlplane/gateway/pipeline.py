@@ -8,6 +8,8 @@ from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound
+from controlplane.protocols.ir import Meta
+from controlplane.protocols.ollama import OllamaSurface
 from controlplane.protocols.translated import Neutral, Retold, retold_chat
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, RoutingTable
@@ -49,7 +51,16 @@ class Pipeline:
         """
         inbound = call.surface.parse(body)
         route = self._resolve(call, inbound)
-        mends = not self._unmended & {route.model_id, "*"}
+        if (
+            isinstance(inbound, Neutral)
+            and isinstance(inbound.told, OllamaSurface)
+            and not inbound.request.messages
+        ):
+            self._dispatcher.want(route.model_id)  # that is all such a request is for
+            meta = Meta(call.request_id, call.asked_model or call.model, int(call.time))
+            reply.whole(200, inbound.told.stream_type, inbound.told.idle(body, meta))
+            return
+        mends = not (self._unmended and self._unmended & {route.model_id, "*"})
         if mends and call.surface.name == "chat":
             inbound = retold_chat(inbound, body)
         admission = self._admit(call, inbound, route, len(body))

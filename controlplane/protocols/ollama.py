@@ -64,7 +64,7 @@ _GENERATE: Final = _Shape(
 )
 
 
-class _Surface:
+class OllamaSurface:
     """What both routes share."""
 
     stream_type: bytes = b"application/x-ndjson"
@@ -90,7 +90,7 @@ class _Surface:
         return _told(error)
 
 
-class OllamaChatSurface(_Surface):
+class OllamaChatSurface(OllamaSurface):
     """POST /api/chat."""
 
     _shape = _CHAT
@@ -99,7 +99,7 @@ class OllamaChatSurface(_Surface):
         return read_chat(body)
 
 
-class OllamaGenerateSurface(_Surface):
+class OllamaGenerateSurface(OllamaSurface):
     """POST /api/generate."""
 
     _shape = _GENERATE
