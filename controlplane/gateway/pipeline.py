@@ -7,8 +7,10 @@ from controlplane.gateway.call import Call, Calls
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
+from controlplane.protocols import chat_request
 from controlplane.protocols.base import Inbound
 from controlplane.protocols.ir import Meta
+from controlplane.protocols.media import refuse_remote
 from controlplane.protocols.ollama import OllamaSurface
 from controlplane.protocols.translated import Neutral, Retold, retold_chat
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
@@ -60,6 +62,8 @@ class Pipeline:
             meta = Meta(call.request_id, call.asked_model or call.model, int(call.time))
             reply.whole(200, inbound.told.stream_type, inbound.told.idle(body, meta))
             return
+        if "vision" in route.capabilities and call.surface.capability == "chat":
+            refuse_remote(inbound.request if isinstance(inbound, Retold) else chat_request.request(body))
         mends = not (self._unmended and self._unmended & {route.model_id, "*"})
         if mends and call.surface.name == "chat":
             inbound = retold_chat(inbound, body)

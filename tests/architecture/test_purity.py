@@ -51,6 +51,7 @@ PURE = frozenset(
         "controlplane.protocols.ollama_embed",
         "controlplane.protocols.ollama_listing",
         "controlplane.protocols.ollama_request",
+        "controlplane.protocols.media",
         "controlplane.protocols.openai_chat",
         "controlplane.protocols.sse",
         "controlplane.protocols.openai_error",

@@ -1,0 +1,61 @@
+"""Pictures come with the request or not at all."""
+
+import json
+from typing import Any
+
+import pytest
+
+from controlplane.protocols import chat_request
+from controlplane.protocols.anthropic import MessagesSurface
+from controlplane.protocols.chat_surface import TranslatedChat
+from controlplane.protocols.ir import Translated
+from controlplane.protocols.media import refuse_remote
+from controlplane.protocols.responses import ResponsesSurface
+from flockpy.errors import BadRequest
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+ELSEWHERE = [
+    "http://169.254.169.254/latest/meta-data",
+    "https://example.org/a.png",
+    "file:///etc/passwd",
+    "HTTP://[::1]:8080/",
+    "//example.org/a.png",
+    " data:image/png;base64,AA",
+]
+
+
+def chat(url: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
+
+
+def messages(url: str) -> dict[str, Any]:
+    picture = {"type": "image", "source": {"type": "url", "url": url}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [picture]}
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    said = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    return {"max_tokens": 9, "messages": said}
+
+
+def responses(url: str) -> dict[str, Any]:
+    return {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]}
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize(
+    ("surface", "body"),
+    [(TranslatedChat(), chat), (MessagesSurface(), messages), (ResponsesSurface(), responses)],
+    ids=["chat", "messages", "responses"],
+)
+def test_a_picture_that_lies_elsewhere_is_refused(surface: Translated, body: Any, url: str) -> None:
+    with pytest.raises(BadRequest):
+        refuse_remote(surface.request(json.dumps({"model": "m", **body(url)}).encode()))
+
+
+def test_a_picture_that_comes_along_is_not() -> None:
+    refuse_remote(chat_request.request(json.dumps({"model": "m", **chat(PNG)}).encode()))
+
+
+def test_no_spelling_of_a_key_hides_one() -> None:
+    body = json.dumps({"model": "m", **chat(ELSEWHERE[0])}).replace("image_url", "image\\u005furl")
+    with pytest.raises(BadRequest):
+        refuse_remote(chat_request.request(body.encode()))
