@@ -24,9 +24,8 @@ async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange
         now = monotonic()
         deltas = translation.feed(data)
         if call.first_byte is None:
-            if not is_content(
-                deltas
-            ):  # until then an error may still have its status, and another engine its turn
+            if not is_content(deltas):
+                # Nothing was said: an error may still have its status, and another engine its turn.
                 if translation.failure is not None:
                     raise translation.failure
                 reply.tick(now)
