@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
@@ -23,7 +24,7 @@ from flockpy.clients.entry import Client
 from flockpy.clients.render import rendered
 from flockpy.clients.rendered import Rendered
 from flockpy.clients.template import Connection, Model
-from flockpy.errors import NotFound
+from flockpy.errors import BadRequest, NotFound
 
 PLACEHOLDER = "YOUR_FLOCKPY_KEY"
 """Stands for the key where none is made."""
@@ -148,8 +149,18 @@ def _connection(
             **usable,
         }
     return Connection(
-        (url or leader_address(services)).rstrip("/"), key, usable[chosen], tuple(usable.values())
+        _checked(url) or leader_address(services).rstrip("/"), key, usable[chosen], tuple(usable.values())
     )
+
+
+def _checked(url: str | None) -> str:
+    """An address that a client could go to, "" for none. Raises BadRequest for what only looks like one."""
+    try:
+        parts = urlsplit(url or "")
+        _ = parts.port
+    except ValueError as error:
+        raise BadRequest(f"base_url: {error}", field="base_url") from None
+    return (url or "").rstrip("/")
 
 
 def _model(id: str, route: Route, services: Services) -> Model:

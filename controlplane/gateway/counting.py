@@ -8,13 +8,15 @@ import msgspec
 
 from controlplane.gateway.call import Call
 from controlplane.gateway.outbound import translated
+from controlplane.gateway.pipeline import unknown_model
 from controlplane.gateway.upstream import head_of
 from controlplane.protocols.ir import Request
+from controlplane.protocols.translated import BYTES_PER_TOKEN, has_pictures
 from controlplane.routing.resolve import Unknown, Wanted, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants import estimate
 from flockpy.engines import quirks as quirks_of
-from flockpy.errors import Forbidden, UnknownModel
+from flockpy.errors import Forbidden
 from flockpy.http import Client, HttpError, Silent, origin_of
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class Counter:
         Where no engine can tell, an estimate that errs high, which the call's `estimated` says. Raises UnknownModel,
         Forbidden.
         """
-        route = self._route(call, request)
+        route = self._route(call, request, size)
         call.model = route.model_id
         for replica in route.replicas:
             quirks = quirks_of(replica.engine)
@@ -84,13 +86,12 @@ class Counter:
             return None
         return counted.count if counted.input_tokens is None else counted.input_tokens
 
-    def _route(self, call: Call, request: Request) -> Route:
+    def _route(self, call: Call, request: Request, size: int) -> Route:
         allowed = call.key.models if call.key else None
-        route = resolve(request.model, Wanted("chat"), self._table(), allowed)
+        wanted = Wanted("chat", size // BYTES_PER_TOKEN, has_pictures(request))
+        route = resolve(request.model, wanted, self._table(), allowed)
         if isinstance(route, Unknown):
-            raise UnknownModel(
-                f"there is no model {route.name[:200]!r}", field="model", hint="flockpy model ls"
-            )
+            raise unknown_model(route)
         if allowed is not None and route.model_id not in allowed:
             raise Forbidden(f"this key may not use model {route.model_id}", field="model")
         return route

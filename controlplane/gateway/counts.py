@@ -52,7 +52,7 @@ def of_answer(body: bytes) -> int:
     """Completion tokens of a whole answer, by its length; 0 when it is none."""
     try:
         choices = _ANSWER.decode(body).choices
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
     size = 0
     for choice in choices:

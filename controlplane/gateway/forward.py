@@ -59,7 +59,7 @@ class Forwarder:
             live=live,
         )
         data = out.data
-        if quirks.cuts_long_prompts and 0 < replica.context_window * MOST_BYTES < len(job.body):
+        if quirks.cuts_long_prompts and _too_long(job, replica.context_window):
             raise ContextTooLong(
                 f"the prompt does not fit the {replica.context_window} tokens of {replica.model_id}",
                 field="messages",
@@ -168,7 +168,7 @@ class Forwarder:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
         tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, fixes=_fixes(job, quirks))
         call.events = lambda: tap.events
-        hidden = live and "return_progress" not in job.inbound.fields
+        hidden = live and bytes(job.inbound.fields.get("return_progress", b"")) != b"true"
         progress = Progress(several=job.inbound.choices > 1) if hidden else None
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
@@ -190,6 +190,14 @@ class Forwarder:
         elif not tap.done:
             raise ExchangeBroken("it ended its answer half way", answered=True)
         reply.end_stream(tap.rest())
+
+
+def _too_long(job: Job, context_window: int) -> bool:
+    """Whether a single prompt of text is surely more than a window, if that is known."""
+    surface, inbound = job.call.surface, job.inbound
+    if surface.capability == "embedding" or inbound.texts > 1 or surface.wanted(inbound).vision:
+        return False
+    return 0 < context_window * MOST_BYTES < len(job.body)
 
 
 def _fixes(job: Job, quirks: Quirks) -> Fixes:

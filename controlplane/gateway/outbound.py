@@ -88,4 +88,10 @@ def translated(
         path, data = _COMPLETIONS, completion_dialect.render_prompt(request, model=model, stream=True)
     else:
         path, data = _CHAT, chat_dialect.render_request(request, model=model, stream=True)
-    return Outbound(path, data[:-1] + b',"return_progress":true}' if live else data)
+    asked = {
+        "response_format": request.format,
+        "tool_choice": request.tool_choice,
+        "parallel_tool_calls": request.parallel_tool_calls,
+    }
+    ignored = tuple(sorted(name for name in quirks.ignores if asked.get(name) is not None))
+    return Outbound(path, data[:-1] + b',"return_progress":true}' if live else data, ignored=ignored)

@@ -7,20 +7,24 @@ from controlplane.gateway.call import Call, Calls
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
-from controlplane.protocols import chat_request
 from controlplane.protocols.base import Inbound
 from controlplane.protocols.ir import Meta
-from controlplane.protocols.media import refuse_remote
+from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.ollama import OllamaSurface
+from controlplane.protocols.ollama_request import idle_reason
 from controlplane.protocols.translated import Neutral, Retold, retold_chat
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
 from controlplane.tenants.model import Outcome
+from flockpy.aliases import MAX_CHARS
 from flockpy.clock import Clock
 from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
 from flockpy.telemetry.metrics import Metrics
 
+DROPPED: Final = 32
+DROPPED_CHARS: Final = 80
+"""Names of dropped fields that are kept, and characters of each: they are the client's, and receipts live long."""
 LEFT: Final = 499
 """The status of a client that left before it got one."""
 
@@ -58,26 +62,29 @@ class Pipeline:
             and isinstance(inbound.told, OllamaSurface)
             and not inbound.request.messages
         ):
-            self._dispatcher.want(route.model_id)  # that is all such a request is for
+            if idle_reason(body) == "load":  # that is all such a request is for
+                self._dispatcher.want(route.model_id)
             meta = Meta(call.request_id, call.asked_model or call.model, int(call.time))
             reply.whole(200, inbound.told.stream_type, inbound.told.idle(body, meta))
             return
-        if "vision" in route.capabilities and call.surface.capability == "chat":
-            refuse_remote(inbound.request if isinstance(inbound, Retold) else chat_request.request(body))
+        if isinstance(inbound, Neutral):
+            refuse_remote(inbound.request)
+        elif call.surface.name == "chat":
+            refuse_remote_in_chat(body)
         mends = not (self._unmended and self._unmended & {route.model_id, "*"})
         if mends and call.surface.name == "chat":
-            inbound = retold_chat(inbound, body)
+            inbound, body = retold_chat(inbound, body)
         admission = self._admit(call, inbound, route, len(body))
         job = Job(
             call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock, mends
         )
-        if isinstance(inbound, Retold):
-            if isinstance(inbound, Neutral):
-                call.dropped = inbound.request.dropped
-            if inbound.stream:
-                job.encoder = reply.encoder = inbound.told.encoder(inbound.request, job.meta())
         self._calls.add(call)
         try:
+            if isinstance(inbound, Retold):
+                if isinstance(inbound, Neutral):
+                    call.dropped = tuple(name[:DROPPED_CHARS] for name in inbound.request.dropped[:DROPPED])
+                if inbound.stream:
+                    job.encoder = reply.encoder = inbound.told.encoder(inbound.request, job.meta())
             await self._dispatcher.serve(job)
         except ClientGone:
             given_up = Overloaded(f"the request was cancelled by {call.cancelled_by}")
@@ -101,13 +108,16 @@ class Pipeline:
         )  # their engines' streams are short
         table, allowed = self._table(), call.key.models if call.key else None
         route: Route | Unknown | None = table.routes.get(inbound.model)
+        if route is None and len(inbound.model) > MAX_CHARS:
+            call.asked_model = ""  # receipts live long
+            raise unknown_model(Unknown(inbound.model, ()))
         if route is None:
             wanted = Wanted(call.surface.capability)
             if is_auto(inbound.model, table):
                 wanted = call.surface.wanted(inbound)
             route = resolve(inbound.model, wanted, table, allowed)
         if isinstance(route, Unknown):
-            raise _unknown(route)
+            raise unknown_model(route)
         if allowed is not None and route.model_id not in allowed:
             raise Forbidden(
                 f"this key may not use model {route.model_id}",
@@ -142,7 +152,8 @@ class Pipeline:
         )
 
 
-def _unknown(unknown: Unknown) -> UnknownModel:
+def unknown_model(unknown: Unknown) -> UnknownModel:
+    """What a client is told of a name that leads nowhere."""
     if unknown.why:
         return UnknownModel(unknown.why, field="model", hint="install one: flockpy model add file:PATH")
     near = f"; perhaps you meant: {', '.join(unknown.near)}" if unknown.near else ""

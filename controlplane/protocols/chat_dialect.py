@@ -122,6 +122,11 @@ class _Turns:
         self._unanswered.clear()
 
 
+def render_messages(messages: Iterable[Message]) -> bytes:
+    """The messages of a body alone, reasoning of earlier turns among them."""
+    return msgspec.json.encode(_messages(messages, thoughts=True))
+
+
 def _messages(messages: Iterable[Message], thoughts: bool) -> list[_Object]:
     turns = _Turns(thoughts)
     for message in messages:
@@ -169,7 +174,7 @@ def _arguments(text: str) -> str:
     """Templates read the arguments of earlier calls, and engines answer 500 when they are no object."""
     try:
         _ARGUMENTS.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return msgspec.json.encode({"arguments": text}).decode() if text.strip() else "{}"
     return text
 

@@ -1,24 +1,74 @@
-"""Pictures that lie elsewhere: engines would fetch them, from wherever a client points. Pure."""
+"""Media that lie elsewhere: engines would fetch them, from wherever a client points. Pure.
 
+An engine stands where clients do not, next to routers, metadata services and files, and would read them out to whoever
+asks. So pictures, sound and films come with the request, or not at all.
+"""
+
+import re
 from collections.abc import Iterator
+from typing import Final
 
-from controlplane.protocols.ir import ImagePart, Part, Request, ToolResult, User
+import msgspec
+
+from controlplane.protocols.base import decode
+from controlplane.protocols.ir import ImagePart, Request, ToolResult, User
 from flockpy.errors import BadRequest
 
 
+class _Where(msgspec.Struct):
+    url: str = ""
+
+
+class _Part(msgspec.Struct):
+    image_url: str | _Where | None = None
+    video_url: str | _Where | None = None
+    audio_url: str | _Where | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[str | _Part] | None = None
+
+
+class _Chat(msgspec.Struct):
+    messages: list[_Message] = msgspec.field(default_factory=list[_Message])
+
+
+_CHAT: Final = msgspec.json.Decoder(_Chat)
+_ESCAPED: Final = re.compile(rb"\\u00[2-7]")
+"""A letter of ASCII that is written as a number: the key may be."""
+
+
 def refuse_remote(request: Request) -> None:
-    """Raises BadRequest for a picture that is not in the request itself: an engine stands where clients do not, next to
-    routers, metadata services and files, and would read them out to whoever asks."""
-    for part in _parts(request):
-        if isinstance(part, ImagePart) and not part.url[:5].lower() == "data:":
-            raise BadRequest(
-                f"messages: the picture at {part.url[:100]!r} would have to be fetched from here",
-                field="messages",
-                hint="send it along: data:image/png;base64,…",
-            )
-
-
-def _parts(request: Request) -> Iterator[Part]:
+    """Raises BadRequest for a picture of a translated request that is not in it."""
     for message in request.messages:
         if isinstance(message, User | ToolResult):
-            yield from message.parts
+            for part in message.parts:
+                if isinstance(part, ImagePart):
+                    _refuse(part.url)
+
+
+def refuse_remote_in_chat(body: bytes) -> None:
+    """The same for a chat request that an engine gets as it is, whatever the role of the message."""
+    if b"_url" not in body and not (b"\\u00" in body and _ESCAPED.search(body)):
+        return
+    for message in decode(_CHAT, body).messages:
+        if isinstance(message.content, list):
+            for part in message.content:
+                if isinstance(part, _Part):
+                    for url in _urls(part):
+                        _refuse(url)
+
+
+def _urls(part: _Part) -> Iterator[str]:
+    for where in (part.image_url, part.video_url, part.audio_url):
+        if where is not None:
+            yield where if isinstance(where, str) else where.url
+
+
+def _refuse(url: str) -> None:
+    if url[:5].lower() != "data:":
+        raise BadRequest(
+            f"messages: what lies at {url[:100]!r} would have to be fetched from here",
+            field="messages",
+            hint="send it along: data:image/png;base64,…",
+        )

@@ -202,7 +202,7 @@ def _object(arguments: str) -> dict[str, Any]:
         value = _ARGUMENTS.decode(arguments.strip() or "{}")
         if isinstance(value, str):
             value = _ARGUMENTS.decode(value)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = ""
     return {RAW: arguments} if isinstance(value, str) else value or {}
 

@@ -187,7 +187,7 @@ class _OpenAi(Plain):
     def usage(self, body: bytes) -> Usage | None:
         try:
             usage = _ANSWER.decode(body).usage
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return None if usage is None else usage.counts()
 

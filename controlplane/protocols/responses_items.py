@@ -153,7 +153,7 @@ class Call(Item):
             return False
         try:
             _OBJECT.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         return True
 

@@ -200,7 +200,7 @@ def plain_input(arguments: str) -> str:
     for decoder in decoders:
         try:
             found = decoder.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if isinstance(found, _Text):
             return found.input

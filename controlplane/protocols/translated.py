@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
-from controlplane.protocols import chat_request
-from controlplane.protocols.base import Inbound, Usage
+import msgspec
+
+from controlplane.protocols import chat_dialect, chat_request
+from controlplane.protocols.base import Inbound, Usage, rewrite
 from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
@@ -25,7 +27,7 @@ from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError
 from flockpy.placement import Capability
 
-_BYTES_PER_TOKEN: Final = 4
+BYTES_PER_TOKEN: Final = 4
 _CHAT: Final = TranslatedChat()
 _DEVELOPER: Final = re.compile(rb'"role"\s*:\s*"developer"')
 """A message's, for within a text the quotes would be escaped."""
@@ -70,9 +72,7 @@ class TranslatedSurface:
 
     def wanted(self, inbound: Inbound) -> Wanted:
         asked = cast("Neutral", inbound)
-        said = (message.parts for message in asked.request.messages if isinstance(message, User))
-        vision = any(isinstance(part, ImagePart) for parts in said for part in parts)
-        return Wanted("chat", asked.size // _BYTES_PER_TOKEN, vision)
+        return Wanted("chat", asked.size // BYTES_PER_TOKEN, has_pictures(asked.request))
 
     def explain(self, body: bytes, capabilities: tuple[Capability, ...]) -> BadRequest | None:
         """Nothing: what was wrong with the request was said before it was translated."""
@@ -146,29 +146,35 @@ class Translation:
         return deltas
 
 
-def retold_chat(inbound: Inbound, body: bytes) -> Inbound:
-    """A chat request as it is to be dealt with; `body` is what `inbound` was parsed from.
+def has_pictures(request: Request) -> bool:
+    said = (message.parts for message in request.messages if isinstance(message, User))
+    return any(isinstance(part, ImagePart) for parts in said for part in parts)
 
-    The answer to one that offers tools is mended: only tools leak into text. One with developers, or with instructions
-    in mid-conversation, is translated, for templates know neither. What cannot be told anew (several choices,
-    probabilities of tokens) is left alone.
+
+def retold_chat(inbound: Inbound, body: bytes) -> tuple[Inbound, bytes]:
+    """A chat request and its body as they are to be dealt with; `body` is what `inbound` was parsed from.
+
+    The answer to one that offers tools is mended: only tools leak into text. Developers, and instructions in
+    mid-conversation, are put into words that every template knows. What cannot be told anew (several choices,
+    probabilities of tokens) is left alone, and what we cannot read is the engine's to judge.
     """
     fields = inbound.fields
     instructed = b'"developer"' in body or body.count(b'"system"') > 1
     if not instructed and "tools" not in fields:
-        return inbound
-    if inbound.choices > 1 or "logprobs" in fields or "top_logprobs" in fields:
-        return inbound
+        return inbound, body
     try:
         request = chat_request.request(body)
-    except BadRequest:  # the engine is to judge it: its body passes as it is
-        return inbound
-    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
+    except BadRequest:
+        return inbound, body
     if instructed and (_DEVELOPER.search(body) or _instructed_late(request)):
-        return Neutral(**known, request=request, told=_CHAT, size=len(body))
-    if not request.tools or request.tool_choice == "none":
-        return inbound
-    return Retold(**known, request=request, told=_CHAT)
+        messages = msgspec.Raw(chat_dialect.render_messages(request.messages))
+        fields = {**fields, "messages": messages}
+        inbound, body = msgspec.structs.replace(inbound, fields=fields), rewrite(fields, {})
+    untold = inbound.choices > 1 or "logprobs" in fields or "top_logprobs" in fields
+    if untold or not request.tools or request.tool_choice == "none":
+        return inbound, body
+    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
+    return Retold(**known, request=request, told=_CHAT), body
 
 
 def _instructed_late(request: Request) -> bool:

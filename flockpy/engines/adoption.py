@@ -112,7 +112,7 @@ def read(said: Said, path: str, kind: type[_Struct], engine: str) -> _Struct | W
         return Wrong(f"{path} answered with status {said.status}: this is not {engine}")
     try:
         return msgspec.json.decode(said.body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Wrong(f"{path} answered something else than {engine} would: {error}")
 
 

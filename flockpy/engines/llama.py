@@ -64,7 +64,7 @@ def readiness(status: int, body: bytes) -> Readiness:
         return Wrong(f"{READY_PATH} answered with status {status}")
     try:
         props = msgspec.json.decode(body, type=_Props)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Wrong(f"{READY_PATH} answered something else than a llama.cpp server would: {error}")
     return Answering(
         slots=max(1, props.total_slots),

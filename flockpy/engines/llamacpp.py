@@ -109,5 +109,5 @@ class LlamaCppAdopter:
 def _is_router(body: bytes) -> bool:
     try:
         return msgspec.json.decode(body, type=_Role).role == "router"
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

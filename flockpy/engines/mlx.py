@@ -119,7 +119,7 @@ class MlxDriver:
             return Answering(slots=0, context_window=0)
         try:
             reason = msgspec.json.decode(body, type=_Refusal).error
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             reason = f"status {status}"
         return Wrong(f"it does not answer: {reason}")
 

@@ -9,7 +9,7 @@ from controlplane.protocols import chat_request
 from controlplane.protocols.anthropic import MessagesSurface
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import Translated
-from controlplane.protocols.media import refuse_remote
+from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.responses import ResponsesSurface
 from flockpy.errors import BadRequest
 
@@ -52,10 +52,23 @@ def test_a_picture_that_lies_elsewhere_is_refused(surface: Translated, body: Any
 
 
 def test_a_picture_that_comes_along_is_not() -> None:
-    refuse_remote(chat_request.request(json.dumps({"model": "m", **chat(PNG)}).encode()))
+    body = json.dumps({"model": "m", **chat(PNG)}).encode()
+    refuse_remote(chat_request.request(body))
+    refuse_remote_in_chat(body)
 
 
-def test_no_spelling_of_a_key_hides_one() -> None:
-    body = json.dumps({"model": "m", **chat(ELSEWHERE[0])}).replace("image_url", "image\\u005furl")
-    with pytest.raises(BadRequest):
-        refuse_remote(chat_request.request(body.encode()))
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool", "developer", "whoever"])
+@pytest.mark.parametrize("kind", ["image_url", "video_url", "audio_url"])
+@pytest.mark.parametrize("bare", [True, False])
+def test_no_message_of_a_chat_points_elsewhere(url: str, role: str, kind: str, bare: bool) -> None:
+    part = {"type": kind, kind: url if bare else {"url": url}}
+    body = json.dumps({"messages": [{"role": role, "content": ["hi", part]}]})
+    for spelled in (body, body.replace("_url", "\\u005furl"), body.replace("url", "\\u0075rl")):
+        with pytest.raises(BadRequest):
+            refuse_remote_in_chat(spelled.encode())
+
+
+def test_text_may_speak_of_addresses() -> None:
+    said = "look at image_url http://example.org \\u00e9 caf\u00e9 \\u0041"
+    refuse_remote_in_chat(json.dumps({"messages": [{"role": "user", "content": said}]}).encode())

@@ -18,6 +18,7 @@ NAMES = {
     "flockpy_time_to_first_token_seconds": {"model", "node", "surface"},
     "flockpy_queue_wait_seconds": {"model", "node", "surface"},
     "flockpy_refusals": {"surface", "code"},
+    "flockpy_mended": {"model", "kind"},
     "flockpy_in_flight_requests": {"model", "node"},
     "flockpy_queued_requests": {"model"},
     "flockpy_placement_state": {"model", "node", "state"},
@@ -38,6 +39,7 @@ def used() -> Metrics:
         durations.observe(0.02)
         durations.observe(3.0)
     metrics.refusals.labels("chat", "insufficient_quota").inc()
+    metrics.mended.labels("m", "hermes").inc()
     metrics.in_flight.labels("m", "n_1").set(1)
     metrics.queued.labels("m").set(2)
     metrics.placement.labels("m", "n_1", "ready").set(1)
