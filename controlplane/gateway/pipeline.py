@@ -8,6 +8,7 @@ from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound
+from controlplane.protocols.chat_outline import instructs_oddly, outline
 from controlplane.protocols.ir import Meta
 from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.ollama import OllamaSurface
@@ -67,13 +68,14 @@ class Pipeline:
             meta = Meta(call.request_id, call.asked_model or call.model, int(call.time))
             reply.whole(200, inbound.told.stream_type, inbound.told.idle(body, meta))
             return
+        mends = not (self._unmended and self._unmended & {route.model_id, "*"})
         if isinstance(inbound, Neutral):
             refuse_remote(inbound.request)
         elif call.surface.name == "chat":
-            refuse_remote_in_chat(body)
-        mends = not (self._unmended and self._unmended & {route.model_id, "*"})
-        if mends and call.surface.name == "chat":
-            inbound, body = retold_chat(inbound, body)
+            lines = outline(inbound.fields)
+            refuse_remote_in_chat(lines)
+            if mends:
+                inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(lines))
         admission = self._admit(call, inbound, route, len(body))
         job = Job(
             call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock, mends

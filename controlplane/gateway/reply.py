@@ -32,8 +32,8 @@ class Reply:
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
         """Send a part of a stream, the headers before the first; answers what to wait for before the next."""
-        self._said = now
-        return self._send(data, now)
+        self._said = self._last = now
+        return self._asked.write(data) if self.started else self._send(data, now)
 
     def _send(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
         self._last = now

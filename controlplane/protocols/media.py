@@ -4,13 +4,13 @@ An engine stands where clients do not, next to routers, metadata services and fi
 asks. So pictures, sound and films come with the request, or not at all.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from controlplane.protocols.base import decode
+from controlplane.protocols.chat_outline import Outline
 from controlplane.protocols.ir import ImagePart, Request, ToolResult, User
 from flockpy.errors import BadRequest
 
@@ -25,17 +25,7 @@ class _Part(msgspec.Struct):
     audio_url: str | _Where | None = None
 
 
-class _Message(msgspec.Struct):
-    content: str | list[str | _Part] | None = None
-
-
-class _Chat(msgspec.Struct):
-    messages: list[_Message] = msgspec.field(default_factory=list[_Message])
-
-
-_CHAT: Final = msgspec.json.Decoder(_Chat)
-_ESCAPED: Final = re.compile(rb"\\u00[2-7]")
-"""A letter of ASCII that is written as a number: the key may be."""
+_PARTS: Final = msgspec.json.Decoder(list[str | _Part])
 
 
 def refuse_remote(request: Request) -> None:
@@ -47,13 +37,11 @@ def refuse_remote(request: Request) -> None:
                     _refuse(part.url)
 
 
-def refuse_remote_in_chat(body: bytes) -> None:
+def refuse_remote_in_chat(lines: Outline) -> None:
     """The same for a chat request that an engine gets as it is, whatever the role of the message."""
-    if b"_url" not in body and not (b"\\u00" in body and _ESCAPED.search(body)):
-        return
-    for message in decode(_CHAT, body).messages:
-        if isinstance(message.content, list):
-            for part in message.content:
+    for number, line in enumerate(lines):
+        if memoryview(line.content)[:1].tobytes() == b"[":
+            for part in decode(_PARTS, line.content, f"messages[{number}].content"):
                 if isinstance(part, _Part):
                     for url in _urls(part):
                         _refuse(url)

@@ -1,6 +1,5 @@
 """Surfaces whose requests go to engines in another protocol, and one answer of an engine on its way back. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
@@ -17,7 +16,6 @@ from controlplane.protocols.ir import (
     ImagePart,
     Progress,
     Request,
-    System,
     Translated,
     User,
 )
@@ -29,8 +27,6 @@ from flockpy.placement import Capability
 
 BYTES_PER_TOKEN: Final = 4
 _CHAT: Final = TranslatedChat()
-_DEVELOPER: Final = re.compile(rb'"role"\s*:\s*"developer"')
-"""A message's, for within a text the quotes would be escaped."""
 _JSON_CALLS: Final[frozenset[Kind]] = frozenset({"llama_json"})
 
 
@@ -151,22 +147,22 @@ def has_pictures(request: Request) -> bool:
     return any(isinstance(part, ImagePart) for parts in said for part in parts)
 
 
-def retold_chat(inbound: Inbound, body: bytes) -> tuple[Inbound, bytes]:
-    """A chat request and its body as they are to be dealt with; `body` is what `inbound` was parsed from.
+def retold_chat(inbound: Inbound, body: bytes, *, instructed: bool) -> tuple[Inbound, bytes]:
+    """A chat request and its body as they are to be dealt with; `body` is what `inbound` was parsed from, `instructed`
+    that it has instructions where most templates have no place for them.
 
     The answer to one that offers tools is mended: only tools leak into text. Developers, and instructions in
     mid-conversation, are put into words that every template knows. What cannot be told anew (several choices,
     probabilities of tokens) is left alone, and what we cannot read is the engine's to judge.
     """
     fields = inbound.fields
-    instructed = b'"developer"' in body or body.count(b'"system"') > 1
     if not instructed and "tools" not in fields:
         return inbound, body
     try:
         request = chat_request.request(body)
     except BadRequest:
         return inbound, body
-    if instructed and (_DEVELOPER.search(body) or _instructed_late(request)):
+    if instructed:
         messages = msgspec.Raw(chat_dialect.render_messages(request.messages))
         fields = {**fields, "messages": messages}
         inbound, body = msgspec.structs.replace(inbound, fields=fields), rewrite(fields, {})
@@ -175,16 +171,6 @@ def retold_chat(inbound: Inbound, body: bytes) -> tuple[Inbound, bytes]:
         return inbound, body
     known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
     return Retold(**known, request=request, told=_CHAT), body
-
-
-def _instructed_late(request: Request) -> bool:
-    leading = True
-    for message in request.messages:
-        if not isinstance(message, System):
-            leading = False
-        elif not leading:
-            return True
-    return False
 
 
 def is_content(deltas: Iterable[Delta]) -> bool:

@@ -42,6 +42,7 @@ PURE = frozenset(
         "controlplane.protocols.chat_dialect",
         "controlplane.protocols.chat_encoder",
         "controlplane.protocols.chat_messages",
+        "controlplane.protocols.chat_outline",
         "controlplane.protocols.chat_request",
         "controlplane.protocols.chat_surface",
         "controlplane.protocols.completion_dialect",
