@@ -9,6 +9,8 @@ from controlplane.protocols.base import Surface, Usage
 
 TAIL: Final = 8192
 """Bytes of the stream's end that are kept to find the usage in."""
+_LONG: Final = 4 * TAIL
+"""Kept at most: it is not cut with each piece."""
 _DONE: Final = re.compile(rb"\ndata: ?\[DONE\]")
 """At the start of a line, where no text of a model can stand: in a JSON string the line's end would be escaped."""
 _DONE_SIZE: Final = len(b"\ndata: [DONE]")
@@ -50,8 +52,9 @@ class Tap:
         self._lines += data.count(b"\n")
         self._tail.append(data)
         self._tail_size += len(data)
-        while self._tail_size - len(self._tail[0]) >= TAIL:
-            self._tail_size -= len(self._tail.popleft())
+        if self._tail_size > _LONG:
+            while self._tail_size - len(self._tail[0]) >= TAIL:
+                self._tail_size -= len(self._tail.popleft())
         if not self.done:
             seen = data[-_END:] if len(data) >= _END else self._before + data
             self.done = b"[DONE]" in seen and _DONE.search(seen) is not None

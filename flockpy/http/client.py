@@ -169,7 +169,8 @@ class Exchange:
         while sink is not None and self._chunks and self._hold is None:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks, self._buffered = [], 0
-            self.resume()
+            if self._paused:
+                self.resume()
             try:
                 hold = sink(data)
             except Exception as error:  # noqa: BLE001 - raised by `relay`
