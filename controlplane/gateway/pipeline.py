@@ -14,7 +14,7 @@ from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.ollama import OllamaSurface
 from controlplane.protocols.ollama_request import idle_reason
 from controlplane.protocols.translated import Neutral, Retold, retold_chat
-from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
+from controlplane.routing.resolve import Unknown, Wanted, is_auto, near_names, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
 from controlplane.tenants.model import Outcome
@@ -112,7 +112,7 @@ class Pipeline:
         route: Route | Unknown | None = table.routes.get(inbound.model)
         if route is None and len(inbound.model) > MAX_CHARS:
             call.asked_model = ""  # receipts live long
-            raise unknown_model(Unknown(inbound.model, ()))
+            raise unknown_model(Unknown(inbound.model, near_names(inbound.model, table, allowed)))
         if route is None:
             wanted = Wanted(call.surface.capability)
             if is_auto(inbound.model, table):

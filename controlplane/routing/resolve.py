@@ -42,12 +42,14 @@ def resolve(
     among the `allowed` ones. A name is taken at its word: the model it stands for may be one that is not allowed."""
     meant = name if name in table.routes else meaning(name, table.routes, table.names)
     if meant is None:
-        return Unknown(name, _near(name, table, allowed), "" if table.routes else "no model is installed")
+        return Unknown(
+            name, near_names(name, table, allowed), "" if table.routes else "no model is installed"
+        )
     if meant != AUTO:
         route = table.routes.get(meant)
         if route is None:
             why = f"{name[:200]!r} stands for {meant}, which is not installed{_installed(table, allowed)}"
-            return Unknown(name, _near(name, table, allowed), why)
+            return Unknown(name, near_names(name, table, allowed), why)
         return route
     fitting = [
         route
@@ -70,7 +72,8 @@ def resolve(
     return min(fitting, key=rank)
 
 
-def _near(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:
+def near_names(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:
+    """Names of models that a key may use and that `name` was perhaps meant to be, best first."""
     names = {model_id.lower(): model_id for model_id in _usable(table, allowed)}
     others = {alias.lower(): alias for alias, model_id in table.aliases.items() if model_id in names.values()}
     close = difflib.get_close_matches(name[:200].lower(), others | names, n=3, cutoff=0.5)
