@@ -56,7 +56,7 @@ def outbound(
             inbound.request, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live
         )
     path = _PATHS[surface.name]
-    if isinstance(surface, RerankSurface | OllamaEmbedSurface):
+    if isinstance(surface, Shaped):
         return Outbound(path, surface.engine_body(inbound, model))
     if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
         return Outbound(path, surface.engine_body(inbound, body, model), surface.content_type(inbound))

@@ -8,7 +8,7 @@ from typing import Final
 
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.call import Call
-from controlplane.gateway.connection import too_large
+from controlplane.gateway.door import too_large
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.questions import Questions, methods, voice
 from controlplane.gateway.reply import Reply

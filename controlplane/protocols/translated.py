@@ -80,7 +80,7 @@ class TranslatedSurface:
         return self._inner.error(error)
 
     def stream_error(self, error: FlockError) -> bytes:
-        """Only for a stream that has begun without an encoder, which there is none."""
+        """Never told: a stream of such a surface has an encoder from its beginning, which tells its failure."""
         return self._inner.error(error)
 
     def usage(self, body: bytes) -> Usage | None:
@@ -143,6 +143,7 @@ class Translation:
 
 
 def has_pictures(request: Request) -> bool:
+    """Whether a user shows pictures."""
     said = (message.parts for message in request.messages if isinstance(message, User))
     return any(isinstance(part, ImagePart) for parts in said for part in parts)
 
