@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from flockpy.globs import is_glob
+
 AUTO: Final = "auto"
 MAX_CHARS: Final = 200
 NAME_PATTERN: Final = f"^[!-~]{{1,{MAX_CHARS}}}$"
@@ -22,10 +24,6 @@ SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Vendors' names that clients have built in: Claude Code's helpers ask for a haiku whatever model its user chose."""
-
-
-def is_glob(name: str) -> bool:
-    return "*" in name
 
 
 def refusal(name: str, model: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from flockpy.errors import StartError
+from flockpy.entries import Part, fit, wrong
 
 Kind = Literal["env", "file", "gui", "code"]
 """How a client is set up: by variables, in a file of its own, by hand in its window, or in its user's code."""
@@ -22,11 +22,7 @@ Variable = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of what a YAML file holds: an unknown field is an error."""
-
-
-class ClientFile(_Part, frozen=True):
+class ClientFile(Part, frozen=True):
     """A settings file. `path` starts with ``~/`` or with ``${VARIABLE:-~/…}``; `instead`: other names of the same
     file, of which the first that exists is taken.
 
@@ -37,12 +33,12 @@ class ClientFile(_Part, frozen=True):
     path: Annotated[str, Meta(pattern=r"^(~/|\$\{[A-Z_]+:-~/)")]
     format: Format
     content: dict[str, Any]
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     instead: tuple[Text, ...] = ()
     own: bool = False
 
 
-class Snippet(_Part, frozen=True):
+class Snippet(Part, frozen=True):
     """Text to paste: `language` such as ``python``, ``sh`` or ``json``."""
 
     language: Text
@@ -50,7 +46,7 @@ class Snippet(_Part, frozen=True):
     title: str = ""
 
 
-class Client(_Part, frozen=True):
+class Client(Part, frozen=True):
     """One client. `protocols` are those it speaks with flockpy, the preferred one first.
 
     It is on this machine when one of `programs` is on PATH or one of `traces` (paths) exists. `needs` are facts
@@ -69,7 +65,7 @@ class Client(_Part, frozen=True):
     needs: tuple[Text, ...] = ()
     public_https: bool = False
     min_context: Annotated[int, Meta(ge=0)] = 0
-    env: dict[Variable, str] = {}
+    env: dict[Variable, str] = msgspec.field(default_factory=dict[Variable, str])
     files: tuple[ClientFile, ...] = ()
     steps: tuple[Text, ...] = ()
     snippets: tuple[Snippet, ...] = ()
@@ -85,24 +81,17 @@ def parse(content: object, source: str) -> Client:
 
     Raises StartError that names the file and the field.
     """
-    try:
-        client = msgspec.convert(content, Client)
-    except msgspec.ValidationError as error:
-        said, _, at = str(error).partition(" - at `$")
-        field = at.rstrip("`").lstrip(".")
-        raise _wrong(source, field, said) from None
+    client = fit(content, Client, source)
     carried = _CARRIES[client.kind]
     if not getattr(client, carried):
-        raise _wrong(source, carried, f"a client of kind {client.kind} needs it")
+        raise wrong(source, carried, f"a client of kind {client.kind} needs it")
     if client.kind == "gui" and not client.undo:
-        raise _wrong(source, "undo", "what is set by hand is taken back by hand: it needs the steps")
+        raise wrong(source, "undo", "what is set by hand is taken back by hand: it needs the steps")
     if not client.programs and not client.traces and client.kind == "file":
-        raise _wrong(source, "programs", "neither programs nor traces tell whether it is on a machine")
+        raise wrong(source, "programs", "neither programs nor traces tell whether it is on a machine")
     for name in re.findall(r"\{[a-z_.]+\}", _texts(msgspec.to_builtins(client))):
         if name.strip("{}") not in PLACEHOLDERS:
-            raise _wrong(
-                source, "", f"nothing is known to stand for {name}: there are {sorted(PLACEHOLDERS)}"
-            )
+            raise wrong(source, "", f"nothing is known to stand for {name}: there are {sorted(PLACEHOLDERS)}")
     return client
 
 
@@ -114,8 +103,3 @@ PLACEHOLDERS = frozenset(
 
 def _texts(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _wrong(source: str, field: str, what: str) -> StartError:
-    where = f"{source}: `{field}`" if field else source
-    return StartError(f"{where}: {what[:1].lower()}{what[1:]}".replace("`$", "`"))

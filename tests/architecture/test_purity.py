@@ -123,12 +123,15 @@ PURE = frozenset(
         "flockpy.engines.ollama",
         "flockpy.engines.openai_compatible",
         "flockpy.engines.vllm",
+        "flockpy.entries",
         "flockpy.errors",
+        "flockpy.globs",
         "flockpy.ids",
         "flockpy.modelfile",
         "flockpy.node",
         "flockpy.placement",
         "flockpy.units",
+        "flockpy.vendors",
         "flockpy.wire",
     }
 )
