@@ -66,12 +66,39 @@ class Jit(Section, frozen=True):
     cooldown_seconds: Seconds = 300
 
 
+class Fallback(Section, frozen=True):
+    """The vendors whose models stand beside the cluster's own. One is asked only where it is `enabled` and has a key, a
+    region or a project here: without any of them nothing leaves the machines of the cluster."""
+
+    enabled: bool = True
+    anthropic_api_key: str = ""
+    anthropic_url: str = "https://api.anthropic.com"
+    """Without ``/v1``."""
+    openai_api_key: str = ""
+    openai_url: str = "https://api.openai.com/v1"
+    models: str = ""
+    """Vendors' ids that may be asked for, or globs for them, spaces between; "" allows all."""
+    bedrock_region: str = ""
+    """Such as ``us-east-1``; the credentials are those that AWS's own tools would find."""
+    vertex_project: str = ""
+    """The id of a Google Cloud project; the credentials are the application's default ones."""
+    vertex_location: str = "us-central1"
+    chains: dict[str, str] = {}
+    """By model, those that are asked in its place when it cannot answer, in order: spaces or commas between."""
+    timeout_seconds: Seconds = 120
+    """How long a model behind which others stand in a chain may stay without a first byte."""
+
+
 class Router(Section, frozen=True):
     default_model: str = ""
     aliases: dict[str, str] = {}
     """Second names of models, or globs for them; see `flockpy.aliases`."""
     unmended_models: str = ""
     """Models, spaces between, whose answers are not mended; ``*`` is all of them."""
+    latency_fallback_p95_seconds: Annotated[float, Meta(ge=0)] = 0
+    """When 95 of 100 of a model's recent requests have their first byte only after this long, the next in its chain is
+    asked before it; 0 never."""
+    fallback: Fallback = Fallback()
 
 
 class Scheduler(Section, frozen=True):
@@ -127,6 +154,16 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def chains_of(fallback: Fallback) -> dict[str, tuple[str, ...]]:
+    """By model id, the models to ask in its place, in order."""
+    return {model: names_in(further) for model, further in fallback.chains.items()}
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a text that has spaces or commas between them."""
+    return tuple(text.replace(",", " ").split())
+
+
 def flatten(section: Section, prefix: str = "") -> dict[str, Value]:
     """Every leaf of a configuration by dotted key (``auth.require_keys``), in the order of its definition."""
     out: dict[str, Value] = {}
@@ -170,6 +207,11 @@ _SECRET = re.compile(r"(secret|password|token|key)$")
 _PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+(?=@)")
 
 
+def is_secret(key: str) -> bool:
+    """Whether the value of a configuration key is never shown."""
+    return _SECRET.search(key) is not None
+
+
 def redacted(config: Config) -> dict[str, Value]:
     """Like `flatten`, fit to be shown: secrets, and passwords inside addresses, are ``***``."""
     return {key: _redact(key, value) for key, value in flatten(config).items()}
@@ -178,7 +220,7 @@ def redacted(config: Config) -> dict[str, Value]:
 def _redact(key: str, value: Value) -> Value:
     if not isinstance(value, str) or not value:
         return value
-    return "***" if _SECRET.search(key) else hide_password(value)
+    return "***" if is_secret(key) else hide_password(value)
 
 
 def hide_password(text: str) -> str:

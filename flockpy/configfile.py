@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from flockpy.config import is_secret
 from flockpy.errors import StartError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ _TAG = "tag:yaml.org,2002:"
 class Entry:
     """One ``key: value`` of a file. `key` is dotted (``auth.require_keys``); `line` counts from 1.
 
-    `section` holds the entries of a mapping; None for a plain `value`: text, number, true/false or null.
+    `section` holds the entries of a mapping; None for a plain `value`: text, number, true/false or null, or a tuple of
+    these for a list.
     """
 
     key: str
@@ -82,8 +84,19 @@ def _entries(loader: "yaml.SafeLoader", node: "yaml.MappingNode", prefix: str, p
             yield Entry(key, line, None, tuple(_entries(loader, value, key + ".", path)))
         elif isinstance(value, yaml.ScalarNode):
             yield Entry(key, line, _scalar(loader, value, key, path))
+        elif isinstance(value, yaml.SequenceNode):
+            yield Entry(key, line, tuple(_items(loader, value, key, path)))
         else:
             raise StartError(f"{path}:{line}: `{key}` takes one value, got {_kind(value)}")
+
+
+def _items(loader: "yaml.SafeLoader", node: "yaml.SequenceNode", key: str, path: Path) -> Iterator[object]:
+    import yaml
+
+    for item in node.value:
+        if not isinstance(item, yaml.ScalarNode):
+            raise StartError(f"{path}:{_line(item)}: `{key}`: a list holds plain values, got {_kind(item)}")
+        yield _scalar(loader, item, key, path)
 
 
 def _scalar(loader: "yaml.SafeLoader", node: "yaml.ScalarNode", key: str, path: Path) -> object:
@@ -93,8 +106,9 @@ def _scalar(loader: "yaml.SafeLoader", node: "yaml.ScalarNode", key: str, path: 
         return cast("object", loader.construct_object(node, deep=True))  # pyright: ignore[reportUnknownMemberType]
     except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # all that its constructors raise
         kind = str(node.tag).removeprefix(_TAG)
+        shown = "it" if is_secret(key) else repr(node.value)
         raise StartError(
-            f"{path}:{_line(node)}: `{key}`: {node.value!r} is no valid {kind}", hint="put text in quotes"
+            f"{path}:{_line(node)}: `{key}`: {shown} is no valid {kind}", hint="put text in quotes"
         ) from None
 
 

@@ -7,20 +7,19 @@ where it stands (``file:line``, the variable or the flag) and what would be righ
 import difflib
 import os
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from flockpy import aliases, configfile
+from flockpy import configfile, values
 from flockpy.config import (
     Config,
     Value,
     flatten,
-    hide_password,
     is_loopback,
+    is_secret,
     leaf_types,
     split_listen,
     unflatten,
@@ -45,6 +44,12 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLOCK_MLX_ENDPOINT": "engine.mlx_endpoint",
     "FLOCK_EXTERNAL_ENDPOINTS": "engine.external_endpoints",
     "FLOCK_DEFAULT_MODEL": "router.default_model",
+    "FLOCK_LATENCY_P95_SECONDS": "router.latency_fallback_p95_seconds",
+    "ANTHROPIC_API_KEY": "router.fallback.anthropic_api_key",
+    "OPENAI_API_KEY": "router.fallback.openai_api_key",
+    "FLOCK_BEDROCK_REGION": "router.fallback.bedrock_region",
+    "FLOCK_VERTEX_PROJECT": "router.fallback.vertex_project",
+    "FLOCK_VERTEX_LOCATION": "router.fallback.vertex_location",
 }
 """The configuration key of each environment variable. An empty variable counts as not set."""
 
@@ -93,20 +98,20 @@ def load(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> 
     file = config_file(environ, flags)
     given = [*_from_file(configfile.read(file), types, file), *given]
 
-    values = flatten(Config())
-    sources = dict.fromkeys(values, "default")
-    values["data_dir"] = _path(str(values["data_dir"]), home, Path.cwd())
+    held = flatten(Config())
+    sources = dict.fromkeys(held, "default")
+    held["data_dir"] = _path(str(held["data_dir"]), home, Path.cwd())
     for item in given:
         try:
-            values[item.key] = _normalised(item, home)
+            held[item.key] = _normalised(item, home)
         except ValueError as error:
             raise StartError(f"{item.source}: `{item.key}`: {error}") from None
         sources[item.key] = item.source
 
-    data = DataDir(Path(str(values["data_dir"])))
+    data = DataDir(Path(str(held["data_dir"])))
     if data.root.exists() and not data.root.is_dir():
         raise StartError(f"{sources['data_dir']}: `data_dir`: {data.root} is not a directory")
-    return Settings(unflatten(values), data, file, sources)
+    return Settings(unflatten(held), data, file, sources)
 
 
 def config_file(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Path:
@@ -167,7 +172,7 @@ def _from_file(
         elif entry.key in types:
             if entry.section is not None:
                 raise StartError(f"{source}: `{entry.key}` takes one value, got a section")
-            value = _checked(entry.value, types[entry.key], source, entry.key)
+            value = _checked(_one(entry, source), types[entry.key], source, entry.key)
             yield _Given(entry.key, value, source, file.parent)
         elif not is_section:
             raise StartError(f"{source}: unknown key `{entry.key}`", hint=_did_you_mean(entry.key, types))
@@ -178,7 +183,7 @@ def _from_file(
 
 
 def _map(entry: configfile.Entry, source: str, file: Path) -> Value:
-    """The aliases below their key. Raises StartError that names the alias and its line."""
+    """The lines below the key of a map. Raises StartError that names the line that is wrong."""
     if entry.section is None and entry.value is not None:
         raise StartError(f"{source}: `{entry.key}` is a section: `name: model` lines stand indented below it")
     found: dict[str, str] = {}
@@ -187,10 +192,24 @@ def _map(entry: configfile.Entry, source: str, file: Path) -> Value:
         if line.section is not None:
             raise StartError(f"{where}: `{line.key}` takes one value, got a section")
         name = line.key.removeprefix(entry.key + ".")
-        found[name] = str(_checked(line.value, str, where, line.key))
-        if refused := aliases.refusal(name, found[name]):
+        found[name] = str(_checked(_one(line, where, entry.key), str, where, line.key))
+        if refused := values.MAPS[entry.key](name, found[name]):
             raise StartError(f"{where}: `{line.key}`: {refused}")
     return found
+
+
+def _one(entry: configfile.Entry, source: str, within: str = "") -> object:
+    """The value of an entry, a list as the text it stands for. Raises StartError for a list in the wrong place."""
+    value = entry.value
+    if not isinstance(value, tuple):
+        return value
+    parts = typing.cast("tuple[object, ...]", value)
+    if (within or entry.key) not in values.LISTS:
+        raise StartError(f"{source}: `{entry.key}` takes one value, got a list")
+    for part in parts:
+        if len(str(_checked(part, str, source, entry.key)).split()) != 1:
+            raise StartError(f"{source}: `{entry.key}`: each part of the list is text without spaces")
+    return " ".join(map(str, parts))
 
 
 def _did_you_mean(key: str, types: Mapping[str, object]) -> str:
@@ -219,11 +238,11 @@ def _checked(value: object, kind: object, source: str, key: str) -> Value:
     try:
         return msgspec.convert(value, typing.cast("type[Value]", kind))
     except msgspec.ValidationError as error:
-        raise StartError(f"{source}: `{key}`: {_expected(kind, value, str(error))}") from None
+        raise StartError(f"{source}: `{key}`: {_expected(key, kind, value, str(error))}") from None
 
 
-def _expected(kind: object, value: object, message: str) -> str:
-    got = "nothing" if value is None else repr(value)
+def _expected(key: str, kind: object, value: object, message: str) -> str:
+    got = "nothing" if value is None else "something else" if is_secret(key) else repr(value)
     if typing.get_origin(kind) is typing.Literal:
         choices = [str(choice) for choice in typing.get_args(kind)]
         near = difflib.get_close_matches(str(value), choices, n=1)
@@ -244,27 +263,7 @@ def _path(text: str, home: Path, base: Path) -> str:
     return str(base.absolute() / text)
 
 
-def _url(text: str) -> None:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{hide_password(text)!r} is not an address such as http://127.0.0.1:8089")
-
-
-def _urls(text: str) -> None:
-    for one in text.split():
-        _url(one)
-
-
 _PATHS = ("data_dir", "storage.models_dir")
-_CHECKS: Mapping[str, Callable[[str], object]] = {
-    "listen": split_listen,
-    "external_url": _url,
-    "engine.llamacpp_endpoint": _url,
-    "engine.ollama_endpoint": _url,
-    "engine.vllm_endpoint": _url,
-    "engine.mlx_endpoint": _url,
-    "engine.external_endpoints": _urls,
-}
 
 
 def _normalised(item: _Given, home: Path) -> Value:
@@ -272,8 +271,8 @@ def _normalised(item: _Given, home: Path) -> Value:
     text = item.value
     if not isinstance(text, str) or not text:
         return item.value
-    if item.key in _CHECKS:
-        _CHECKS[item.key](text)
+    if item.key in values.CHECKS:
+        values.CHECKS[item.key](text)
     if item.key == "catalog_dir":
         return os.pathsep.join(_path(part, home, item.base) for part in text.split(os.pathsep) if part)
     if item.key in _PATHS or (item.key == "engine.llamacpp_path" and "/" in text):

@@ -131,6 +131,7 @@ PURE = frozenset(
         "flockpy.node",
         "flockpy.placement",
         "flockpy.units",
+        "flockpy.values",
         "flockpy.vendors",
         "flockpy.wire",
     }

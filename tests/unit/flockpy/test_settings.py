@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flockpy.config import Config, flatten, leaf_types, redacted, unflatten
+from flockpy.config import Config, chains_of, flatten, leaf_types, redacted, unflatten
 from flockpy.errors import StartError
 from flockpy.paths import DataDir
 from flockpy.settings import ENVIRONMENT, Settings, load, prepare_data_dir, refuse_open_door
@@ -94,7 +94,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path):
         ("listen: ':1'\n\x01", "2: not YAML: special characters are not allowed"),
         ("<<: {listen: ':1'}\n", "1: unknown key `<<`"),
         ("router:\n  aliases: fast\n", "2: `router.aliases` is a section: `name: model` lines"),
-        ("router:\n  aliases: [fast]\n", "2: `router.aliases` takes one value, got a list"),
+        ("router:\n  aliases: [fast]\n", "2: `router.aliases` is a section: `name: model` lines"),
         ("router:\n  aliases:\n    fast:\n", "3: `router.aliases.fast`: expected text, got nothing"),
         ("router:\n  aliases:\n    fast: 4\n", "3: `router.aliases.fast`: expected text, got 4"),
         (
@@ -139,6 +139,97 @@ def test_aliases_are_lines_of_name_and_model(tmp_path: Path):
     assert redacted(settings.config)["router.aliases"] == settings.config.router.aliases
     for empty in ("{}", ""):
         assert load_with(tmp_path, f"router:\n  aliases: {empty}\n").config == load_with(tmp_path, "").config
+
+
+def test_what_is_text_with_spaces_may_be_a_list_in_the_file(tmp_path: Path):
+    lines = ("models: [claude-*, gpt-5.5]", "chains:", "  qwen: [a, b]", "  llama: c, d e")
+    text = "router:\n  fallback:\n" + "".join(f"    {line}\n" for line in lines)
+    fallback = load_with(tmp_path, text).config.router.fallback
+    assert fallback.models == "claude-* gpt-5.5"
+    assert chains_of(fallback) == {"qwen": ("a", "b"), "llama": ("c", "d", "e")}
+    assert load_with(tmp_path, "router:\n  fallback:\n    models: []\n").config.router.fallback.models == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models: [a b]", "2: `router.fallback.models`: each part of the list is text without spaces"),
+        ("models: [1]", "2: `router.fallback.models`: expected text, got 1"),
+        ("models: [[a]]", "2: `router.fallback.models`: a list holds plain values, got a list"),
+        ("chains: {a: ''}", "2: `router.fallback.chains.a`: a chain has at least one more model"),
+        ("chains: {a: b a}", "2: `router.fallback.chains.a`: a model stands in its chain twice"),
+        ("chains: {gpt-*: b}", "2: `router.fallback.chains.gpt-*`: a chain is of models"),
+        ("chains: {a: é}", "2: `router.fallback.chains.a`: the name of a model is"),
+        (
+            "anthropic_url: http://api.example.com",
+            "2: `router.fallback.anthropic_url`: 'http://api.example.com'",
+        ),
+        (
+            "openai_url: https://me:pass@api.example.com",
+            "'https://me:***@api.example.com' must be an address",
+        ),
+        ("openai_url: 'https://api.example.com/v1?a=b'", "must be an address alone"),
+        ("openai_url: file:///etc/passwd", "is not an address"),
+        ("bedrock_region: us-east-1.evil.example/", "2: `router.fallback.bedrock_region`: 'us-east-1.evil"),
+        ("vertex_location: ..", "2: `router.fallback.vertex_location`: '..' is not of the form"),
+        ("vertex_project: a/b", "2: `router.fallback.vertex_project`: 'a/b' is not the id"),
+        ("timeout_seconds: 0", "2: `router.fallback.timeout_seconds`: expected float > 0.0"),
+        (
+            "anthropic_key: sk",
+            "2: unknown key `router.fallback.anthropic_key` / did you mean `router.fallback.anth",
+        ),
+    ],
+)
+def test_a_mistake_about_vendors_names_line_and_key(tmp_path: Path, text: str, said: str):
+    with pytest.raises(StartError) as caught:
+        load_with(tmp_path, f"router: {{fallback: {{\n  {text}}}}}\n")
+    whole = caught.value.message + (f" / {caught.value.hint}" if caught.value.hint else "")
+    assert said in whole
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:21300", "http://localhost:1/v1", "http://[::1]:2", "https://x.example"]
+)
+def test_a_vendor_is_reached_over_tls_or_on_this_machine(tmp_path: Path, url: str):
+    text = f"router:\n  fallback:\n    anthropic_url: {url}\n"
+    assert load_with(tmp_path, text).config.router.fallback.anthropic_url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "anthropic_api_key: 's3cret with spaces'",
+        'openai_api_key: "s3cret\\nX-Other: header"',
+        'openai_api_key: "s3cret\\x07"',
+        "openai_api_key: s3crét",
+        "openai_api_key: [s3cret]",
+        "anthropic_api_key: {s3cret: 1}",
+        "anthropic_api_key: !!timestamp s3cret",
+    ],
+)
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(tmp_path: Path, text: str):
+    with pytest.raises(StartError) as caught:
+        load_with(tmp_path, f"router:\n  fallback:\n    {text}\n")
+    assert "config.yaml:3: `router.fallback." in caught.value.message
+    assert "s3cr" not in caught.value.message.replace("api_key.s3cret", "") + str(caught.value.hint)
+
+
+def test_a_key_that_is_a_number_is_not_shown_either(tmp_path: Path):
+    with pytest.raises(StartError, match=r"expected text, got something else; put it in quotes"):
+        load_with(tmp_path, "router:\n  fallback:\n    openai_api_key: 4711\n")
+    with pytest.raises(StartError) as caught:
+        load_with(tmp_path, "", {"ANTHROPIC_API_KEY": "s3cret\nhidden: yes"})
+    assert caught.value.message.startswith("ANTHROPIC_API_KEY: `router.fallback.anthropic_api_key`: a key is")
+    assert "s3cret" not in caught.value.message
+
+
+def test_keys_of_vendors_come_from_their_usual_variables_and_are_not_shown(tmp_path: Path):
+    settings = load_with(tmp_path, "", {"ANTHROPIC_API_KEY": "sk-ant-x", "OPENAI_API_KEY": "sk-proj-x"})
+    fallback = settings.config.router.fallback
+    assert (fallback.anthropic_api_key, fallback.openai_api_key) == ("sk-ant-x", "sk-proj-x")
+    shown = redacted(settings.config)
+    assert shown["router.fallback.anthropic_api_key"] == shown["router.fallback.openai_api_key"] == "***"
+    assert redacted(Config())["router.fallback.openai_api_key"] == ""
 
 
 def test_text_that_is_no_utf8_names_its_line(tmp_path: Path):
