@@ -199,8 +199,10 @@ class MessagesDecoder:
             if count is not None:
                 setattr(self._usage, name, max(count, 0))
         cached = self._usage.cache_read_input_tokens or 0
-        prompt = (self._usage.input_tokens or 0) + (self._usage.cache_creation_input_tokens or 0) + cached
-        deltas.append(Counted(Usage(prompt, self._usage.output_tokens or 0, cached)))
+        written = self._usage.cache_creation_input_tokens or 0
+        prompt = (self._usage.input_tokens or 0) + written + cached
+        completion = self._usage.output_tokens or 0
+        deltas.append(Counted(Usage(prompt, completion, cached, cache_written_tokens=written)))
 
     def _stop(self, said: str | None, sequence: str | None, deltas: list[Delta]) -> None:
         if said and not self._stopped:

@@ -34,13 +34,17 @@ class Inbound(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts as an engine reports them, and how long it says it read and wrote, in ms; 0 when it does not say."""
+    """Token counts as an engine reports them, and how long it says it read and wrote, in ms; 0 when it does not say.
+
+    `cached_tokens` of the prompt were read from a cache, `cache_written_tokens` of it were written into one.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
     prompt_ms: float = 0.0
     completion_ms: float = 0.0
+    cache_written_tokens: int = 0
 
 
 class Surface(Protocol):

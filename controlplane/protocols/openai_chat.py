@@ -141,6 +141,7 @@ _Count = Annotated[int, msgspec.Meta(le=2**31 - 1)]
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
 
 
 class UsageObject(msgspec.Struct):
@@ -151,9 +152,12 @@ class UsageObject(msgspec.Struct):
     prompt_tokens_details: _PromptDetails | None = None
 
     def counts(self) -> Usage:
-        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0
+        details = self.prompt_tokens_details or _PromptDetails()
         return Usage(
-            max(self.prompt_tokens or 0, 0), max(self.completion_tokens or 0, 0), max(cached or 0, 0)
+            max(self.prompt_tokens or 0, 0),
+            max(self.completion_tokens or 0, 0),
+            max(details.cached_tokens or 0, 0),
+            cache_written_tokens=max(details.cache_write_tokens or 0, 0),
         )
 
 

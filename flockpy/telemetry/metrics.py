@@ -72,6 +72,7 @@ class Tally:
     __slots__ = (
         "cached_tokens",
         "completion_tokens",
+        "cost_usd",
         "duration",
         "outcomes",
         "prompt_tokens",
@@ -84,6 +85,7 @@ class Tally:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cached_tokens = 0
+        self.cost_usd = 0.0
         self.duration = Durations()
         self.ttft = Durations()
         self.queue = Durations()
@@ -111,6 +113,10 @@ class _Requests(Collector):
             labels=_ROUTE,
         )
         queue = HistogramMetricFamily("flockpy_queue_wait_seconds", "Time waited for a slot", labels=_ROUTE)
+        cost = CounterMetricFamily(
+            "flockpy_cost_usd", "US dollars that vendors' answers cost", labels=("model",)
+        )
+        costs: dict[str, float] = {}
         for route, tally in self._tallies.items():
             for outcome, count in tally.outcomes.items():
                 outcomes.add_metric((*route, outcome), count)
@@ -119,7 +125,11 @@ class _Requests(Collector):
             tokens.add_metric((*route, "cached"), tally.cached_tokens)
             for family, durations in ((duration, tally.duration), (ttft, tally.ttft), (queue, tally.queue)):
                 family.add_metric(route, durations.buckets(), durations.total)
-        yield from (outcomes, tokens, duration, ttft, queue)
+            if tally.cost_usd:
+                costs[route[0]] = costs.get(route[0], 0.0) + tally.cost_usd
+        for model, dollars in costs.items():
+            cost.add_metric((model,), dollars)
+        yield from (outcomes, tokens, duration, ttft, queue, cost)
 
 
 class Metrics:

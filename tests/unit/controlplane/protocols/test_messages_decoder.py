@@ -134,12 +134,12 @@ VENDOR = sse(
     {"type": "message_stop"},
 )
 DELTAS = [
-    Counted(Usage(12, 1, 5)),
+    Counted(Usage(12, 1, 5, cache_written_tokens=4)),
     *(Reasoning("hm"), Reasoning("", "c2ln"), Text("Ωk 🎉")),
     *(ToolStart(0, "toolu_1", "ls"), ToolArgs(0, '{"p"'), ToolArgs(0, ":1}")),
     *(ToolStart(1, "b", "now"), ToolArgs(1, "{}")),
     *(ToolStart(2, "c", "cat"), ToolArgs(2, '{"f": [1]}')),
-    *(Counted(Usage(12, 9, 5)), Stop("tool_calls")),
+    *(Counted(Usage(12, 9, 5, cache_written_tokens=4)), Stop("tool_calls")),
 ]
 
 
@@ -165,7 +165,7 @@ def test_a_whole_answer_of_a_vendor_is_read():
     }
     assert joined(decode_answer(json.dumps(body).encode())) == [
         *(Reasoning("hm", "c2ln"), Text("a"), ToolStart(0, "t", "ls"), ToolArgs(0, '{"p": 1}')),
-        *(Counted(Usage(12, 1, 5)), Stop("stop_sequence", "X")),
+        *(Counted(Usage(12, 1, 5, cache_written_tokens=4)), Stop("stop_sequence", "X")),
     ]
 
 

@@ -144,6 +144,10 @@ def test_any_text_in_an_error_is_valid_json() -> None:
         ({"prompt_tokens": 3, "completion_tokens": None, "prompt_tokens_details": None}, Usage(3, 0, 0)),
         ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3, 0, 0)),
         (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4}},
+            Usage(9, 0, 2, cache_written_tokens=4),
+        ),
+        (
             {"prompt_tokens": -3, "completion_tokens": -5, "prompt_tokens_details": {"cached_tokens": -1}},
             Usage(0, 0, 0),
         ),

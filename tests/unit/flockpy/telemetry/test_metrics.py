@@ -17,6 +17,7 @@ NAMES = {
     "flockpy_request_duration_seconds": {"model", "node", "surface"},
     "flockpy_time_to_first_token_seconds": {"model", "node", "surface"},
     "flockpy_queue_wait_seconds": {"model", "node", "surface"},
+    "flockpy_cost_usd": {"model"},
     "flockpy_refusals": {"surface", "code"},
     "flockpy_mended": {"model", "kind"},
     "flockpy_in_flight_requests": {"model", "node"},
@@ -35,6 +36,7 @@ def used() -> Metrics:
     tally = metrics.tally("m", "n_1", "chat")
     tally.outcomes["ok"] = 2
     tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens = 10, 20, 5
+    tally.cost_usd = 0.25
     for durations in (tally.duration, tally.ttft, tally.queue):
         durations.observe(0.02)
         durations.observe(3.0)
@@ -91,6 +93,14 @@ def test_what_was_counted_is_what_is_scraped() -> None:
     assert value(duration, f"{name}_sum") == pytest.approx(3.02)
     assert value(duration, f"{name}_bucket", le="0.025") == 1
     assert value(duration, f"{name}_bucket", le="5.0") == 2
+
+
+def test_what_vendors_cost_is_added_up_by_model() -> None:
+    metrics = used()
+    metrics.tally("m", "", "messages").cost_usd = 0.5
+    metrics.tally("free", "n_1", "chat").outcomes["ok"] = 1
+    (sample,) = scraped(metrics)["flockpy_cost_usd"].samples
+    assert (sample.labels, sample.value) == ({"model": "m"}, 0.75)
 
 
 def test_metrics_nobody_used_are_valid_too() -> None:
