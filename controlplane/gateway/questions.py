@@ -102,8 +102,8 @@ class Questions:
             anthropic = bool(asked.header(b"anthropic-version"))
             name = unquote_to_bytes(path[len(MODELS) + 1 :]).decode(errors="replace")
             if not name:
-                return render_list(table, allowed, anthropic=anthropic, aliases=table.aliases)
-            told = render_one(name, table, allowed, anthropic=anthropic, aliases=table.aliases)
+                return render_list(table, allowed, anthropic=anthropic)
+            told = render_one(name, table, allowed, anthropic=anthropic)
         if told is None:
             raise UnknownModel(
                 f"there is no model {name[:200]!r}", field="model", hint="all of them: GET /v1/models"

@@ -1,38 +1,40 @@
 """GET /v1/models in OpenAI's shape, or in Anthropic's for a client that sends ``anthropic-version``. Pure."""
 
 import datetime
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from controlplane.routing.names import PICKED, from_picker
+from controlplane.routing.resolve import Wanted, resolve
 from controlplane.routing.table import Route, RoutingTable
-from flockpy.aliases import AUTO
+from flockpy.aliases import AUTO, MAX_CHARS
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_ANY: Final = Wanted("chat")
+"""What ``auto`` is asked for when nobody has said what for."""
 
 
-def render_list(
-    table: RoutingTable,
-    allowed: frozenset[str] | None,
-    *,
-    anthropic: bool,
-    aliases: Mapping[str, str] = _NONE,
-) -> bytes:
-    """Every name a key may use: ``auto`` when it would lead somewhere, models whether loaded or not, `aliases` (to the
-    model each stands for), and the names for Claude Code's picker."""
+def named(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> Route | None:
+    """The model that a key gets when it asks for `name`, by any of the names that inference takes; None for none."""
+    if not name or (len(name) > MAX_CHARS and name not in table.routes):
+        return None
+    route = resolve(name, _ANY, table, allowed)
+    if not isinstance(route, Route) or (allowed is not None and route.model_id not in allowed):
+        return None
+    return route
+
+
+def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool) -> bytes:
+    """Every name a key may use: ``auto`` when it would lead somewhere, models whether loaded or not, aliases that are
+    no globs, and the names for Claude Code's picker."""
     routes = [r for r in table.routes.values() if allowed is None or r.model_id in allowed]
     routes.sort(key=lambda route: route.model_id)
     names = [(route.model_id, route) for route in routes]
-    default = table.routes.get(table.default_model or "")
-    if default is not None and default in routes:
+    if default := named(AUTO, table, allowed):
         names.insert(0, (AUTO, default))
-    seen = {route.model_id: route for route in routes}
-    for alias, model_id in sorted(aliases.items()):
-        if model_id in seen and alias not in table.routes:
-            names.append((alias, seen[model_id]))
+    for alias in sorted(table.names.exact):
+        if alias not in table.routes and (route := named(alias, table, allowed)):
+            names.append((alias, route))
     names += [(PICKED + route.model_id, route) for route in routes if "chat" in route.capabilities]
     items = [_item(name, route, anthropic=anthropic) for name, route in names]
     if not anthropic:
@@ -42,19 +44,11 @@ def render_list(
 
 
 def render_one(
-    name: str,
-    table: RoutingTable,
-    allowed: frozenset[str] | None,
-    *,
-    anthropic: bool,
-    aliases: Mapping[str, str] = _NONE,
+    name: str, table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool
 ) -> bytes | None:
-    """One model, by any of its names; None when there is none of that name that the key may use."""
-    model_id = (table.default_model or "") if name == AUTO else from_picker(name)
-    route = table.routes.get(name) or table.routes.get(aliases.get(model_id, model_id))
-    if route is None or (allowed is not None and route.model_id not in allowed):
-        return None
-    return msgspec.json.encode(_item(name, route, anthropic=anthropic))
+    """One model, by any of its names and under that name; None when there is none of it that the key may use."""
+    route = named(name, table, allowed)
+    return route and msgspec.json.encode(_item(name, route, anthropic=anthropic))
 
 
 def _item(name: str, route: Route, *, anthropic: bool) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.cluster.state import InstalledModel
+from controlplane.protocols.listing import named
 from controlplane.protocols.ollama import rfc3339
-from controlplane.routing.names import LATEST, meaning
+from controlplane.routing.names import LATEST
 from controlplane.routing.table import Route, RoutingTable
-from flockpy.aliases import AUTO
 from flockpy.placement import Capability
 
 VERSION: Final = "0.14.0"
@@ -56,9 +56,8 @@ def render_show(
     name: str, table: RoutingTable, installed: Installed, allowed: frozenset[str] | None
 ) -> bytes | None:
     """POST /api/show, by any of a model's names; None when there is none of that name that the key may use."""
-    meant = meaning(name, table.routes, table.names) if name else None
-    route = table.routes.get((table.default_model if meant == AUTO else meant) or "")
-    if route is None or (allowed is not None and route.model_id not in allowed):
+    route = named(name, table, allowed)
+    if route is None:
         return None
     model = installed.get(route.model_id)
     details = model.details if model else {}

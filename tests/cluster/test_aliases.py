@@ -82,10 +82,18 @@ def test_a_key_is_held_to_its_models_under_every_name(program: Program):
 def test_aliases_are_listed_beside_models(program: Program):
     with program.client() as client:
         ids = [model["id"] for model in client.get("/v1/models").json()["data"]]
-        one = client.get("/v1/models/fast").json()
     assert "fast" in ids
     assert "later" not in ids
-    assert one["alias_of"] == "flock-demo"
+
+
+@pytest.mark.parametrize("name", ["fast", "claude-3-5-haiku-latest", "flock-demo:latest", "gpt-4o"])
+def test_a_name_can_be_looked_up_whether_it_is_listed_or_not(program: Program, name: str):
+    with program.client() as client:
+        openai = client.get(f"/v1/models/{name}").json()
+        anthropic = client.get(f"/v1/models/{name}", headers={"anthropic-version": "2023-06-01"}).json()
+        assert client.get("/v1/models/o1-mini").status_code == 404
+    assert (openai["id"], openai["alias_of"]) == (name, "flock-demo")
+    assert (anthropic["id"], anthropic["type"]) == (name, "model")
 
 
 def test_commands_change_names_while_it_runs_and_across_a_start(program: Program):
