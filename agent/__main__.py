@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent import app
 from flockpy import settings
+from flockpy.config import secrets_of
 from flockpy.errors import StartError
 from flockpy.telemetry import logs
 
@@ -26,7 +27,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         loaded = settings.load(os.environ)
-        logs.setup(loaded.config.log_level, loaded.config.log_format)
+        logs.setup(loaded.config.log_level, loaded.config.log_format, hide=secrets_of(loaded.config))
         options = app.Options(given.leader, given.token_file, given.local, given.supervised)
         asyncio.run(app.run(loaded, options))
     except StartError as error:

@@ -7,7 +7,6 @@ directory, `MARK_LAUNCH` the one start it comes from. Each leads a session of it
 import asyncio
 import logging
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -20,16 +19,13 @@ import psutil
 
 from agent import enginelog
 from flockpy.engines.base import Launch
+from flockpy.environment import for_engine
 from flockpy.paths import package_root
 
 MARK_OWNER = "FLOCK_ENGINE_OF"
 MARK_PLACEMENT = "FLOCK_PLACEMENT"
 MARK_LAUNCH = "FLOCK_LAUNCH"
 POLL_S = 0.2
-_NOT_INHERITED = re.compile(
-    r"FLOCK_|LLAMA_ARG_|.*(?:KEY|TOKEN|SECRET|PASSW(?:OR)?D|CREDENTIALS?)(?:_|$)", re.IGNORECASE
-)
-"""Our own settings, which would change an engine's, and the owner's secrets, which are none of its business."""
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +84,7 @@ class SystemProcesses:
         self._children: dict[ProcessRef, subprocess.Popen[bytes]] = {}
 
     def spawn(self, launch: Launch, marks: Mapping[str, str], log_file: Path) -> ProcessRef:
-        env = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.match(name)}
+        env = for_engine(os.environ)
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package_root()), env.get("PYTHONPATH"))))
         output = enginelog.open_for_append(log_file)
         try:

@@ -12,6 +12,8 @@ import uvloop
 
 from controlplane.app import serve
 from flockpy.clock import SystemClock
+from flockpy.config import secrets_of
+from flockpy.environment import vendor_secrets
 from flockpy.errors import StartError
 from flockpy.lockfile import hold
 from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
@@ -31,7 +33,8 @@ def main() -> int:
         settings = load(os.environ)
         refuse_open_door(settings, os.environ)
         prepare_data_dir(settings.data)
-        logs.setup(settings.config.log_level, settings.config.log_format)
+        hide = (*secrets_of(settings.config), *vendor_secrets(os.environ))
+        logs.setup(settings.config.log_level, settings.config.log_format, hide=hide)
         hold(settings.data.leader_lock, "a leader")
         gc.set_threshold(*GC_THRESHOLDS)
         uvloop.run(_run(settings, supervised=arguments.supervised))

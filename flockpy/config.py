@@ -20,6 +20,10 @@ Seconds = Annotated[float, Meta(gt=0)]
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, and an unknown key is an error."""
 
+    def __repr__(self) -> str:  # a secret must not reach a log through a repr
+        shown = {name: _redact(name, getattr(self, name)) for name in self.__struct_fields__}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 class Storage(Section, frozen=True):
     type: Literal["sqlite"] = "sqlite"
@@ -215,6 +219,13 @@ def is_secret(key: str) -> bool:
 def redacted(config: Config) -> dict[str, Value]:
     """Like `flatten`, fit to be shown: secrets, and passwords inside addresses, are ``***``."""
     return {key: _redact(key, value) for key, value in flatten(config).items()}
+
+
+def secrets_of(config: Config) -> tuple[str, ...]:
+    """The values that are never shown."""
+    return tuple(
+        value for key, value in flatten(config).items() if is_secret(key) and isinstance(value, str) and value
+    )
 
 
 def _redact(key: str, value: Value) -> Value:

@@ -11,6 +11,9 @@ Entropy = Callable[[int], bytes]
 
 Prefix = Literal["n", "k", "p", "op"]
 
+KEY_PREFIX = "sk-orc-"
+"""What every API key of ours begins with."""
+
 
 def new_id(prefix: Prefix, entropy: Entropy) -> str:
     """A fresh id such as ``n_5f0c1e9ab2d47c3e8a61``: 80 random bits."""

@@ -25,6 +25,7 @@ from flockpy.config import (
     unflatten,
 )
 from flockpy.errors import StartError
+from flockpy.ids import KEY_PREFIX
 from flockpy.paths import DataDir
 from flockpy.security import private_dir
 
@@ -51,7 +52,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLOCK_VERTEX_PROJECT": "router.fallback.vertex_project",
     "FLOCK_VERTEX_LOCATION": "router.fallback.vertex_location",
 }
-"""The configuration key of each environment variable. An empty variable counts as not set."""
+"""The configuration key of each environment variable. An empty variable counts as not set.
+
+So does a vendor's that holds a key of ours: SDKs have their key for this leader in the same variables.
+"""
 
 _TRUTH: dict[str, bool] = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -151,7 +155,8 @@ def refuse_open_door(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _from_environment(environ: Mapping[str, str], types: Mapping[str, object]) -> Iterator[_Given]:
     for variable, key in ENVIRONMENT.items():
-        if text := environ.get(variable, "").strip():
+        text = environ.get(variable, "").strip()
+        if text and not (key in values.VENDOR_KEYS and text.startswith(KEY_PREFIX)):
             yield _Given(key, _from_text(text, types[key], variable, key), variable, Path.cwd())
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flockpy import aliases
 from flockpy.config import hide_password, is_loopback, names_in, split_listen
 from flockpy.globs import is_glob
+from flockpy.ids import KEY_PREFIX
 
 LISTS: Final = frozenset(
     {
@@ -21,6 +22,8 @@ LISTS: Final = frozenset(
     }
 )
 """Keys whose value (a map's: each line's) is text with spaces between its parts: in the file it may be a list too."""
+
+VENDOR_KEYS: Final = frozenset({"router.fallback.anthropic_api_key", "router.fallback.openai_api_key"})
 
 
 def url(text: str) -> None:
@@ -55,6 +58,12 @@ def secret(text: str) -> None:
         )
 
 
+def vendor_secret(text: str) -> None:
+    secret(text)
+    if text.startswith(KEY_PREFIX):
+        raise ValueError(f"{KEY_PREFIX}… is a key of flockpy, which no vendor knows")
+
+
 def place(text: str) -> None:
     """A part of a host name or of a path that somebody else's address is made of."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?", text):
@@ -75,9 +84,8 @@ CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "engine.vllm_api_key": secret,
     "engine.mlx_endpoint": url,
     "engine.external_endpoints": urls,
-    "router.fallback.anthropic_api_key": secret,
+    **dict.fromkeys(VENDOR_KEYS, vendor_secret),
     "router.fallback.anthropic_url": vendor_url,
-    "router.fallback.openai_api_key": secret,
     "router.fallback.openai_url": vendor_url,
     "router.fallback.bedrock_region": place,
     "router.fallback.vertex_project": project,

@@ -14,11 +14,13 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flockpy.cli import banner, probe
 from flockpy.clock import Clock, SystemClock
+from flockpy.environment import for_agent
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, acquire
 from flockpy.paths import DataDir
@@ -78,10 +80,11 @@ class Signals:
 class Child:
     """A process that is started again when it ends, later and later while it keeps ending soon."""
 
-    def __init__(self, name: str, command: list[str], clock: Clock) -> None:
+    def __init__(self, name: str, command: list[str], environ: Mapping[str, str], clock: Clock) -> None:
         self.name = name
         self.retry_at: float | None = None
         self._command = command
+        self._environ = environ
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -91,7 +94,9 @@ class Child:
         self.retry_at = None
         self._started = self._clock.monotonic()
         try:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._command, env=self._environ, stdin=subprocess.PIPE, start_new_session=True
+            )
         except OSError as error:  # no memory or no process to be had, for now
             say(f"the {self.name} could not be started: {error.strerror}")
             self._plan_retry()
@@ -166,8 +171,9 @@ class Household:
         self._ready = self._slow = False
         self._helpers: list[subprocess.Popen[bytes]] = []
         local = ("--supervised", "--local", "--leader", plan.url, "--token-file", str(data.join_token))
-        self.leader = Child("leader", module_command("controlplane", "--supervised"), clock)
-        self.agent = Child("agent", module_command("agent", *local), clock)
+        self._without_vendors = for_agent(os.environ)
+        self.leader = Child("leader", module_command("controlplane", "--supervised"), os.environ, clock)
+        self.agent = Child("agent", module_command("agent", *local), self._without_vendors, clock)
         self._children = (self.leader, self.agent)
 
     def start(self) -> None:
@@ -214,7 +220,7 @@ class Household:
             )
             for reference in self._plan.add:
                 command = module_command("flockpy.cli.main", "model", "add", reference, "--load")
-                self._helpers.append(subprocess.Popen(command))
+                self._helpers.append(subprocess.Popen(command, env=self._without_vendors))
         elif not self._slow and self._clock.monotonic() - self._began > _SLOW_S:
             self._slow = True
             say("still starting; in another terminal, `flockpy doctor` tells what is missing")

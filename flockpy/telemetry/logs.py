@@ -24,13 +24,17 @@ from flockpy.security import redact
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The request being served; stands in every record logged on its behalf."""
 
-_BEARER = re.compile(r"(?i)\b(bearer\s+|x-api-key['\": b=]+)[^\s'\",;]{6,}")
+_BEARER = re.compile(
+    r"(?i)\b(bearer\s+|x-(?:api-key|goog-api-key|amz-security-token)['\":, b=]+)[^\s'\",;]{6,}"
+)
 _JOIN_TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROL}
 _IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
 _CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "alembic")
+_SHORTEST_SECRET = 8
+"""Characters; hiding every "x" would hide all there is to read."""
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -77,6 +81,17 @@ class Pretty(logging.Formatter):
 
 
 class _Sink(logging.StreamHandler[TextIO]):
+    def __init__(self, stream: TextIO, hide: Iterable[str]) -> None:
+        super().__init__(stream)
+        known = {text for text in hide if len(text) >= _SHORTEST_SECRET}
+        escaped = {msgspec.json.encode(text).decode()[1:-1] for text in known}
+        longest_first = sorted(known | escaped, key=len, reverse=True)
+        self._hidden = re.compile("|".join(map(re.escape, longest_first))) if known else None
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return self._hidden.sub("***", line) if self._hidden else line
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Report a record that could not be written, without its arguments: they may hold a key."""
         error = sys.exc_info()[1]
@@ -87,16 +102,19 @@ class _Sink(logging.StreamHandler[TextIO]):
         sys.stderr.write(line)
 
 
-def setup(level: LogLevel = "info", form: LogFormat = "auto", stream: TextIO | None = None) -> None:
+def setup(
+    level: LogLevel = "info", form: LogFormat = "auto", stream: TextIO | None = None, hide: Iterable[str] = ()
+) -> None:
     """Send every record of this process, warnings and uncaught exceptions to `stream` (standard error).
 
-    A second call replaces the first. `form` ``auto`` is pretty on a terminal and JSON elsewhere.
+    A second call replaces the first. `form` ``auto`` is pretty on a terminal and JSON elsewhere. The texts in `hide` do
+    not come out, whatever form they have: secrets that this process holds.
     """
     target = stream or sys.stderr
     terminal = target.isatty()
     kind: Literal["json", "pretty"] = ("pretty" if terminal else "json") if form == "auto" else form
     colour = terminal and not os.environ.get("NO_COLOR") and not os.environ.get("FLOCK_NO_COLOR")
-    sink = _Sink(target)
+    sink = _Sink(target, hide)
     sink.setFormatter(JsonLines() if kind == "json" else Pretty(colour))
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Sink)]:

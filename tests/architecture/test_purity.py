@@ -127,6 +127,7 @@ PURE = frozenset(
         "flockpy.engines.openai_compatible",
         "flockpy.engines.vllm",
         "flockpy.entries",
+        "flockpy.environment",
         "flockpy.errors",
         "flockpy.globs",
         "flockpy.ids",

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from flockpy.environment import for_agent
+
 T = TypeVar("T")
 START_S = 60.0
 
@@ -48,7 +50,7 @@ class Program:
         self.url = f"http://127.0.0.1:{port}"
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.environ = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("FLOCK_")},
+            **{k: v for k, v in for_agent(os.environ).items() if not k.startswith("FLOCK_")},
             "FLOCK_DATA_DIR": str(data_dir),
             "FLOCK_LISTEN": f":{port}",
             "HOME": str(data_dir.parent),

@@ -17,6 +17,8 @@ from tests.cluster.raw_http import converse, request
 
 CHAT = "/v1/chat/completions"
 VENDOR = "canary-of-a-vendor-0123456789"
+NOBODY = "http://127.0.0.1:9"
+CONFIGURATION = f"router: {{fallback: {{anthropic_url: '{NOBODY}', openai_url: '{NOBODY}'}}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         "FLOCK_TOKEN": VENDOR,
         "OPENAI_API_KEY": VENDOR,
         "ANTHROPIC_API_KEY": VENDOR,
+        "AWS_SECRET_ACCESS_KEY": VENDOR,
+        "AWS_PROFILE": VENDOR,
+        "GOOGLE_APPLICATION_CREDENTIALS": VENDOR,
         "HF_TOKEN": VENDOR,
     }
-    with running(tmp_path_factory.mktemp("secrets"), **environ) as program:
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "data").mkdir(0o700)
+    (folder / "data" / "config.yaml").write_text(CONFIGURATION)
+    (folder / "data" / "config.yaml").chmod(0o600)
+    with running(folder, **environ) as program:
         eventually(lambda: program.model_state("flock-demo") == "serving", "the demo model serves")
         yield program
 
@@ -137,6 +146,17 @@ def test_no_command_line_and_no_engines_environment_holds_it(program: Program, c
         assert program.key not in str(process.environ())
     for engine in engines:
         assert VENDOR not in str(engine.environ())
+    agent = program.process("agent").environ()
+    assert {name for name, value in agent.items() if value == VENDOR} == {"FLOCK_TOKEN", "HF_TOKEN"}
+    assert program.process("leader").environ()["ANTHROPIC_API_KEY"] == VENDOR
+
+
+def test_the_leader_holds_the_vendors_keys_and_shows_stars(program: Program) -> None:
+    values = program.get("/admin/v1/config")["values"]
+    for key in ("router.fallback.anthropic_api_key", "router.fallback.openai_api_key"):
+        assert values[key] == "***"
+    assert VENDOR.encode() not in program.log.read_bytes()
+    assert files_with(program.data_dir, VENDOR.encode()) == []
 
 
 def test_all_that_is_kept_is_for_its_owner_alone(program: Program, canary: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flockpy.environment import for_agent
 from tests.cluster.program import Program, eventually, free_port, running
 from tests.cluster.raw_http import converse, request
 
@@ -92,7 +93,7 @@ def test_a_node_still_has_to_show_its_key(program: Program) -> None:
 
 @pytest.mark.parametrize("listen", ["0.0.0.0", "[::]"])
 def test_it_does_not_listen_elsewhere_unless_told_twice(tmp_path: Path, listen: str) -> None:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("FLOCK_")}
+    environ = {k: v for k, v in for_agent(os.environ).items() if not k.startswith("FLOCK_")}
     environ |= {"FLOCK_DATA_DIR": str(tmp_path / "data"), "FLOCK_REQUIRE_KEYS": "0"}
     command = [sys.executable, "-m", "flockpy.cli.main", "up", "--no-wizard", "--listen"]
     done = subprocess.run(

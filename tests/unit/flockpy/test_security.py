@@ -5,7 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from flockpy.security import private_dir, write_private
+from flockpy.ids import KEY_PREFIX
+from flockpy.security import private_dir, redact, write_private
+
+
+@pytest.mark.parametrize(
+    ("kept", "secret"),
+    [
+        (f"{KEY_PREFIX}abcd", "efghijklmnopqrstuvwxyz"),
+        ("sk-ant-", "api03-abcdefghijk_lmnop-AA"),
+        ("sk-proj-", "abc_def-ghijklmnop"),
+        ("sk-svcacct-", "abcdefghijklmnop"),
+        ("sk-", "abcdefghijklmnopqrstuvwxyz0123"),
+        ("AKIA", "IOSFODNN7EXAMPLE"),
+        ("ASIA", "IOSFODNN7EXAMPLE"),
+        ("AIza", "SyA-1234567890_abcdefghijklmnopqrst"),
+        ("ya29.", "a0AfH6SMBx-abc_def.ghi"),
+        ("ABSK", "QmVkcm9ja0FQSUtleS1hYmM+/="),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "key={}, next", "'{}'", "a {} b", "({})"])
+def test_a_key_is_cut_to_what_tells_its_kind(kept: str, secret: str, around: str):
+    assert redact(around.format(kept + secret)) == around.format(kept + "…")
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-", "sk-orc", "task-ant-colony", "AKIA", "the desk-projector", "ya29", "risk-free"]
+)
+def test_what_is_no_key_stands_as_it_is(text: str):
+    assert redact(text) == text
 
 
 def test_a_private_file_is_replaced_whole_and_for_its_owner_only(tmp_path: Path):

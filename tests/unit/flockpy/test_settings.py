@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flockpy.config import Config, chains_of, flatten, leaf_types, redacted, unflatten
+from flockpy.config import Config, chains_of, flatten, leaf_types, redacted, secrets_of, unflatten
 from flockpy.errors import StartError
 from flockpy.paths import DataDir
 from flockpy.settings import ENVIRONMENT, Settings, load, prepare_data_dir, refuse_open_door
@@ -230,6 +230,23 @@ def test_keys_of_vendors_come_from_their_usual_variables_and_are_not_shown(tmp_p
     shown = redacted(settings.config)
     assert shown["router.fallback.anthropic_api_key"] == shown["router.fallback.openai_api_key"] == "***"
     assert redacted(Config())["router.fallback.openai_api_key"] == ""
+
+
+@pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"])
+def test_a_key_of_ours_in_a_vendors_variable_is_for_clients_and_no_vendor_sees_it(
+    tmp_path: Path, variable: str
+):
+    settings = load_with(tmp_path, "", {variable: "sk-orc-of-this-leader"})
+    assert settings.config == load_with(tmp_path, "").config
+    with pytest.raises(StartError, match="is a key of flockpy, which no vendor knows"):
+        load_with(tmp_path, "router:\n  fallback:\n    anthropic_api_key: sk-orc-of-this-leader\n")
+
+
+def test_a_configuration_can_be_logged(tmp_path: Path):
+    config = load_with(tmp_path, "engine: {vllm_api_key: s3cret}", {"ANTHROPIC_API_KEY": "s3cret"}).config
+    assert "s3cret" not in repr(config)
+    assert "anthropic_url='https://api.anthropic.com'" in repr(config)
+    assert secrets_of(config) == ("s3cret", "s3cret")
 
 
 def test_text_that_is_no_utf8_names_its_line(tmp_path: Path):

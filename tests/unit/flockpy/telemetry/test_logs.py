@@ -36,9 +36,9 @@ def restored() -> Iterator[None]:
         logging.getLogger(name).setLevel(level)
 
 
-def logged(act: Callable[[], object], form: LogFormat = "json") -> str:
+def logged(act: Callable[[], object], form: LogFormat = "json", hide: tuple[str, ...] = ()) -> str:
     stream = io.StringIO()
-    logs.setup("debug", form, stream)
+    logs.setup("debug", form, stream, hide)
     root = logging.getLogger()
     root.handlers[:] = root.handlers[-1:]  # pytest's own raise on a record that cannot be formatted
     act()
@@ -86,11 +86,29 @@ def test_a_key_never_reaches_the_log(way: str, form: str, capsys: pytest.Capture
     [
         "Authorization: Bearer hunter2hunter2",
         "{'x-api-key': 'hunter2hunter2'}",
+        "x-goog-api-key: hunter2hunter2",
+        "(b'X-Amz-Security-Token', b'hunter2hunter2')",
         "http://leader:8080?token=eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJodW50ZXIyIn0.hunter2hunter2",
     ],
 )
 def test_bearer_values_and_join_tokens_do_not_reach_the_log_either(text: str):
     assert "hunter2" not in logged(lambda: room.info(text))
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("form", ["json", "pretty"])
+@pytest.mark.parametrize("secret", ["of-no-known-shape", 'quo"ted\\secret'])
+def test_a_secret_this_process_holds_does_not_reach_the_log_whatever_its_form(secret: str, form: str):
+    def act() -> None:
+        try:
+            raise ValueError(f"upstream refused {secret}")
+        except ValueError:
+            room.exception("with %s", {"key": secret}, extra={"header": secret})
+
+    text = logged(act, cast("LogFormat", form), hide=(secret, "", "a"))
+    assert secret not in text
+    assert json.dumps(secret)[1:-1] not in text
+    assert "upstream refused ***" in text
 
 
 @pytest.mark.usefixtures("restored")
