@@ -1,5 +1,7 @@
 """Figures as people read them. Pure."""
 
+from math import floor, log10
+
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -18,6 +20,14 @@ def count_text(count: float) -> str:
         if abs(count) < limit:
             return f"{count / divisor:.1f}{unit}" if unit else f"{count:.0f}"
     return f"{count / 1e9:.1f}G"
+
+
+def dollars_text(amount: float) -> str:
+    """``1.5`` is ``$1.50``, ``0.00042`` is ``$0.00042``: cents, and below a dollar two figures."""
+    if 0 < abs(amount) < 0.995:
+        decimals = max(2, 1 - floor(log10(abs(amount))))
+        return f"${amount:.{decimals}f}"
+    return f"${amount:,.2f}"
 
 
 def duration_text(seconds: float) -> str:

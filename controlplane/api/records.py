@@ -40,7 +40,10 @@ _EXPORTED = ("application/x-ndjson", "text/csv")
 
 
 class UsageEntry(msgspec.Struct, frozen=True):
-    """One request as it was metered. `tokens_source`: the engine's own count, counted here, or estimated."""
+    """One request as it was metered. `tokens_source`: the engine's own count, counted here, or estimated.
+
+    `cost_usd`: what a vendor takes for it; null where the cluster answered or the price is not known.
+    """
 
     request_id: str
     time: str
@@ -65,7 +68,7 @@ class UsageEntry(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True):
     """The aggregate since `since`. Latencies are of answers that came to a good end; `error_rate` is 0 to 1.
 
-    `requests_per_minute`: the last hour, oldest first.
+    `requests_per_minute`: the last hour, oldest first. `cost_usd`: what vendors take by the catalog's prices.
     """
 
     since: str
@@ -73,6 +76,7 @@ class Summary(msgspec.Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    cost_usd: float
     models: tuple[ModelUsage, ...]
     p50_ms: float | None
     p95_ms: float | None

@@ -13,11 +13,11 @@ MINUTES = 60
 _TOTALS = text("""
     SELECT count(*), total(prompt_tokens), total(completion_tokens), total(cached_tokens),
            count(*) FILTER (WHERE outcome IN ('refused', 'failed')),
-           count(*) FILTER (WHERE outcome = 'ok')
+           count(*) FILTER (WHERE outcome = 'ok'), total(cost_usd)
     FROM usage WHERE time >= :since
 """)
 _MODELS = text("""
-    SELECT model, count(*) AS requests, sum(prompt_tokens + completion_tokens)
+    SELECT model, count(*) AS requests, sum(prompt_tokens + completion_tokens), total(cost_usd)
     FROM usage WHERE time >= :since GROUP BY model ORDER BY requests DESC, model LIMIT :top
 """)
 _LATENCIES = text("""
@@ -36,7 +36,7 @@ async def summarise_usage(database: Database, since: float, now: float, top: int
     """What was used since `since`; at most `top` models. Both times in seconds since the epoch."""
 
     async def work(session: AsyncSession) -> UsageSummary:
-        [(requests, prompt, completion, cached, bad, good)] = await _rows(session, _TOTALS, since=since)
+        [(requests, prompt, completion, cached, bad, good, cost)] = await _rows(session, _TOTALS, since=since)
         models = await _rows(session, _MODELS, since=since, top=top)
         ranks = {f"p{share}": _rank(share, good) for share in (50, 95, 99)}
         latencies = dict(await _rows(session, _LATENCIES, since=since, **ranks)) if good else {}
@@ -48,6 +48,7 @@ async def summarise_usage(database: Database, since: float, now: float, top: int
             prompt_tokens=int(prompt),
             completion_tokens=int(completion),
             cached_tokens=int(cached),
+            cost_usd=cost,
             models=tuple(ModelUsage(*row) for row in models),
             p50_ms=latencies.get(ranks["p50"]),
             p95_ms=latencies.get(ranks["p95"]),

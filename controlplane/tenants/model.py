@@ -43,6 +43,7 @@ class UsageRecord(msgspec.Struct, frozen=True):
 
     `tokens_source`: ``engine`` (its own usage object), ``counted`` (chunks the gateway saw), ``estimated``.
     `status` is the HTTP status the client got. Token counts of a request that never reached an engine are 0.
+    `cost_usd` is what a vendor takes for it, None where the cluster answered or the price is not known.
     """
 
     request_id: str
@@ -66,11 +67,12 @@ class UsageRecord(msgspec.Struct, frozen=True):
 
 
 class ModelUsage(msgspec.Struct, frozen=True):
-    """`tokens` are prompt and completion together."""
+    """`tokens` are prompt and completion together, `cost_usd` what vendors take for them."""
 
     model: str
     requests: int
     tokens: int
+    cost_usd: float = 0.0
 
 
 class UsageSummary(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ class UsageSummary(msgspec.Struct, frozen=True):
 
     `models`: the most asked first. Latencies are those of answers that came to a good end, None when there
     were none. `error_rate` is the share of requests that were refused or failed, 0 to 1.
+    `cost_usd` is what vendors take by the catalog's prices; what the cluster answers itself costs nothing.
     `requests_per_minute`: the last 60 minutes, oldest first, whatever `since` says.
     """
 
@@ -86,6 +89,7 @@ class UsageSummary(msgspec.Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    cost_usd: float
     models: tuple[ModelUsage, ...]
     p50_ms: float | None
     p95_ms: float | None

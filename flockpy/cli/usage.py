@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flockpy.cli import output
 from flockpy.cli.client import AsJson, BaseUrl, Token, connect
 from flockpy.cli.output import Json
-from flockpy.units import count_text, sparkline
+from flockpy.units import count_text, dollars_text, sparkline
 
 usage = typer.Typer(help="Recent requests, or what they add up to.", invoke_without_command=True)
 audit = typer.Typer(help="Who changed what.", invoke_without_command=True)
@@ -36,42 +36,46 @@ def usage_recent(
         raise typer.BadParameter("the summary is of all users", param_hint="--user")
     if summary:
         found = api.get("/usage/summary")
-        output.document(found) if as_json else _totals(found)
+        output.document(found) if as_json else _totals(_without_no_cost(found))
         return
     page = api.items("/usage/recent", limit, user=user or None)
     if as_json:
         output.document(page)
         return
+    records = page["items"]
+    paid = any(record.get("cost_usd") for record in records)
     output.table(
         (
-            "time",
-            "user",
-            "model",
-            "surface",
-            ">tokens in",
-            ">out",
-            ">first ms",
-            ">total ms",
-            "outcome",
-            "request",
+            *("time", "user", "model", "surface", ">tokens in", ">out", ">first ms", ">total ms"),
+            *((">cost",) if paid else ()),
+            *("outcome", "request"),
         ),
-        (
-            (
-                output.local_time(r["time"]),
-                r["user"],
-                r["model"],
-                r["surface"],
-                r["prompt_tokens"],
-                r["completion_tokens"],
-                "-" if r.get("ttft_ms") is None else f"{r['ttft_ms']:.0f}",
-                f"{r['duration_ms']:.0f}",
-                r["outcome"],
-                r["request_id"],
-            )
-            for r in page["items"]
-        ),
+        (_row(record, paid=paid) for record in records),
         empty=f"{user} has asked nothing yet" if user else "nothing was asked yet",
     )
+
+
+def _row(record: dict[str, Any], *, paid: bool) -> tuple[object, ...]:
+    first, cost = record.get("ttft_ms"), record.get("cost_usd")
+    return (
+        output.local_time(record["time"]),
+        *(record[name] for name in ("user", "model", "surface", "prompt_tokens", "completion_tokens")),
+        "-" if first is None else f"{first:.0f}",
+        f"{record['duration_ms']:.0f}",
+        *(("-" if not cost else dollars_text(cost),) if paid else ()),
+        record["outcome"],
+        record["request_id"],
+    )
+
+
+def _without_no_cost(found: dict[str, Any]) -> dict[str, Any]:
+    """The summary as it is shown: who asks no vendor need not read of cost."""
+    if found.get("cost_usd"):
+        return found
+    models = [
+        {name: value for name, value in model.items() if name != "cost_usd"} for model in found["models"]
+    ]
+    return {name: value for name, value in found.items() if name != "cost_usd"} | {"models": models}
 
 
 @audit.callback()
@@ -133,7 +137,7 @@ audit.command("verify", help="Check the chain of hashes.")(_verifier("/audit/ver
 def _totals(found: dict[str, Json]) -> None:
     """A summary of any shape: figures first, then its groups, lists as tables, series as a row of bars."""
     plain = {name: value for name, value in found.items() if not isinstance(value, dict | list)}
-    output.facts({_title(name): _figure(value) for name, value in plain.items()})
+    output.facts({_title(name): _figure(value, name) for name, value in plain.items()})
     for name, value in found.items():
         if isinstance(value, dict):
             output.line(f"\n{_title(name)}")
@@ -148,16 +152,20 @@ def _totals(found: dict[str, Json]) -> None:
                 for text in value:
                     output.line(f"  {_figure(text)}")
             else:
-                output.table(list(rows[0]), ([_figure(v) for v in row.values()] for row in rows), empty="")
+                output.table(
+                    list(rows[0]), ([_figure(v, k) for k, v in row.items()] for row in rows), empty=""
+                )
 
 
 def _title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _figure(value: Json) -> str:
+def _figure(value: Json, name: str = "") -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else "yes" if value else "no"
+    if isinstance(value, int | float) and name == "cost_usd":
+        return dollars_text(value)
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else count_text(value)
     return str(value)

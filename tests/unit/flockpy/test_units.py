@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flockpy.units import bytes_text, count_text, duration_text, sparkline
+from flockpy.units import bytes_text, count_text, dollars_text, duration_text, sparkline
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,22 @@ def test_counts(count: float, text: str):
 )
 def test_durations(seconds: float, text: str):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "$0.00"),
+        (0.00042, "$0.00042"),
+        (0.0123, "$0.012"),
+        (0.5, "$0.50"),
+        (0.99, "$0.99"),
+        (0.999, "$1.00"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_dollars(amount: float, text: str):
+    assert dollars_text(amount) == text
 
 
 @given(st.floats(0, 1e9))

@@ -31,10 +31,11 @@ RECORD = UsageRecord(
 )
 
 
-async def used(world: World, count: int) -> None:
+async def used(world: World, count: int, cost: float | None = None) -> None:
     """That many requests, metered and carried over into the table."""
     for number in range(count):
         record = msgspec.structs.replace(RECORD, request_id=f"req_{number}", time=world.services.clock.wall())
+        record = msgspec.structs.replace(record, cost_usd=cost)
         opened = Opened(record.request_id, record.time, "k_1", record.user, "m", "chat", True, 10, 10)
         world.services.ledger.open(opened)
         world.services.ledger.close(record)
@@ -68,6 +69,18 @@ async def test_usage_is_exported_as_json_lines_and_as_csv(world: World):
     assert (len(rows), rows[599]["request_id"], rows[0]["user"]) == (600, "req_599", RECORD.user)
     assert answer.headers["content-type"].startswith("text/csv")
     assert (await world.get("/usage/export", format="xml")).status_code == 400
+
+
+async def test_what_a_vendor_takes_stands_in_each_record_and_in_the_sum(world: World):
+    await used(world, 2, cost=0.125)
+    (latest, _) = (await world.get("/usage/recent")).json()["items"]
+    assert latest["cost_usd"] == 0.125
+    assert json.loads((await world.get("/usage/export")).text.splitlines()[0])["cost_usd"] == 0.125
+    (row, _) = csv.DictReader(io.StringIO((await world.get("/usage/export", format="csv")).text))
+    assert row["cost_usd"] == "0.125"
+    summary = (await world.get("/usage/summary")).json()
+    assert summary["cost_usd"] == summary["models"][0]["cost_usd"] == 0.25
+    assert (await world.get("/usage/verify")).json()["ok"] is True
 
 
 async def test_nothing_is_exported_as_nothing(world: World):

@@ -84,9 +84,18 @@ async def test_the_summary_adds_up_what_came_since(usage: Usage, database: Datab
     assert sum(summary.requests_per_minute) == 103
 
 
+async def test_the_summary_says_what_vendors_take(usage: Usage, database: Database):
+    paid = [a_record(f"p{n}", time=NOON, model="claude", cost_usd=0.25) for n in range(3)]
+    await append_usage(database, [*paid, a_record("home", time=NOON)], None)
+    summary = await usage.summary(NOON - 1)
+    assert summary.cost_usd == 0.75
+    assert {model.model: model.cost_usd for model in summary.models} == {"claude": 0.75, "m": 0.0}
+
+
 async def test_a_summary_of_nothing_is_all_zeros(usage: Usage):
     summary = await usage.summary(0)
     assert (summary.requests, summary.error_rate, summary.p50_ms, summary.models) == (0, 0.0, None, ())
+    assert summary.cost_usd == 0
     assert summary.requests_per_minute == (0,) * 60
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flockpy.cli.main import run
+from flockpy.settings import ENVIRONMENT
 from tests.unit.flockpy.cli.stub_leader import StubLeader, stub_leader
 
 
@@ -31,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of one's own; nothing of this machine's configuration is seen."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
-    for name in ("FLOCK_DATA_DIR", "FLOCK_LISTEN", "FLOCK_TOKEN", "FLOCK_EXTERNAL_URL"):
+    for name in (*ENVIRONMENT, "FLOCK_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

@@ -77,6 +77,20 @@ def test_a_limit_bounds_what_is_read(flockpy: Flockpy, leader: StubLeader):
     ]
 
 
+def test_what_vendors_take_is_shown_once_they_take_something(flockpy: Flockpy, leader: StubLeader):
+    models = [{"model": "demo", "requests": 1, "tokens": 7, "cost_usd": 0.0}]
+    leader.answers["GET /usage/summary"] = (200, {"requests": 1, "cost_usd": 0.0, "models": models})
+    leader.items("/usage/recent", RECORD | {"cost_usd": None})
+    for command in (["usage"], ["usage", "--summary"]):
+        assert "cost" not in flockpy(*command).out.lower()
+    paid = {"model": "claude-opus-4-8", "requests": 1, "tokens": 7, "cost_usd": 1.25}
+    leader.answers["GET /usage/summary"] = (200, {"requests": 2, "cost_usd": 1.25, "models": [paid, *models]})
+    leader.items("/usage/recent", RECORD | {"cost_usd": 0.0042}, RECORD)
+    assert "$0.0042" in flockpy("usage").out
+    summary = flockpy("usage", "--summary").out
+    assert [line.split()[-1] for line in summary.splitlines() if "$" in line] == ["$1.25", "$1.25", "$0.00"]
+
+
 def test_a_table_off_a_terminal_is_not_cut(flockpy: Flockpy, leader: StubLeader):
     leader.items("/models", MODEL | {"id": "m" * 300})
     ran = flockpy("model", "ls")
