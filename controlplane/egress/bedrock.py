@@ -1,0 +1,177 @@
+"""AWS Bedrock: many vendors' models in one region of AWS.
+
+Anthropic's models are asked through InvokeModel, whose body is the Messages protocol but for its envelope: that
+protocol reaches them as it is, and the others through it, for every one of these models is served there (not every one
+by Converse) and in one dialect with the vendor itself. All other families are asked through Converse.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from controlplane.egress.aws import ConverseUnframe, Credentials, MessagesUnframe
+from controlplane.egress.base import Headers, Manner, Posting, Question, Reader, Unframe
+from controlplane.egress.verdict import LONGEST_WAIT, verdict
+from controlplane.protocols import anthropic_dialect, converse_dialect
+from controlplane.protocols.anthropic_decoder import MessagesDecoder
+from controlplane.protocols.base import Fields, rewrite
+from controlplane.protocols.converse_decoder import ConverseDecoder
+from controlplane.protocols.ir import Request
+from controlplane.protocols.media import refuse_remote
+from controlplane.tenants.model import Surface as SurfaceName
+from flockpy.errors import BadRequest, EngineUnreachable, FlockError, StartError
+
+log = logging.getLogger(__name__)
+
+_REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}")
+_GROUPS: Final = r"us|us-gov|eu|apac|global|jp|au|ca|sa|in|me|af"
+"""Of regions, which a request may be served in any of."""
+_PROVIDERS: Final = (
+    "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
+    "|stability|twelvelabs|writer|zai"
+)
+_MODEL: Final = re.compile(rf"(?:(?:{_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][A-Za-z0-9._:-]{{0,120}}")
+_ANTHROPIC: Final = re.compile(r"(?:[a-z-]+\.)?anthropic\.")
+_SILENT: Final = re.compile(
+    r"(?:^|\.)(?:luma|stability|twelvelabs)\."
+    r"|embed|rerank|nova-(?:canvas|reel|sonic|2-sonic|2-multimodal)|titan-image|safeguard"
+)
+"""Models that hold no conversation."""
+_CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})
+_VERSION: Final = "bedrock-2023-05-31"
+_BETAS: Final[Mapping[str, str]] = {
+    name: name
+    for name in (
+        "compact-2026-01-12",
+        "computer-use-2024-10-22",
+        "computer-use-2025-01-24",
+        "computer-use-2025-11-24",
+        "context-1m-2025-08-07",
+        "context-management-2025-06-27",
+        "dev-full-thinking-2025-05-14",
+        "effort-2025-11-24",
+        "fine-grained-tool-streaming-2025-05-14",
+        "interleaved-thinking-2025-05-14",
+        "mid-conversation-output-config-2026-07-01",
+        "mid-conversation-tool-changes-2026-07-01",
+        "output-128k-2025-02-19",
+        "token-efficient-tools-2025-02-19",
+        "tool-examples-2025-10-29",
+        "tool-search-tool-2025-10-19",
+    )
+} | {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
+"""What is called what there. A request with any other of the vendor's is refused whole, so that others stay away."""
+_UNKNOWN: Final = re.compile(r"model identifier is invalid", re.IGNORECASE)
+_JSON: Final = b"application/json"
+
+
+class _Error(msgspec.Struct):
+    message: str | None = None
+    Message: str | None = None
+
+
+_ERROR: Final = msgspec.json.Decoder(_Error)
+
+
+class Bedrock:
+    """`base_url` stands in for the region's address. Raises StartError for what is no region."""
+
+    name = "bedrock"
+
+    def __init__(self, region: str, credentials: Credentials, *, base_url: str | None = None) -> None:
+        if not _REGION.fullmatch(region):
+            raise StartError(
+                f"router.fallback.bedrock_region: {region!r} is no region of AWS", hint="such as us-east-1"
+            )
+        self._region = region
+        self._credentials = credentials
+        self._base = (base_url or f"https://bedrock-runtime.{region}.amazonaws.com").rstrip("/")
+
+    def claims(self, model: str) -> bool:
+        return _MODEL.fullmatch(model) is not None
+
+    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
+        if surface not in _CHATS or _SILENT.search(model):
+            return None
+        return "native" if surface == "messages" and _ANTHROPIC.match(model) else "translated"
+
+    async def posting(self, question: Question) -> Posting:
+        model, stream = question.model, question.stream
+        if not self.claims(model):  # it becomes a part of the address
+            raise BadRequest(f"{model[:100]!r} is no id of a model of Bedrock's", field="model")
+        if _ANTHROPIC.match(model):
+            operation = "invoke-with-response-stream" if stream else "invoke"
+            body = _messages(question)
+            reader: Callable[[], Reader] = MessagesDecoder
+            unframe: Callable[[], Unframe] = MessagesUnframe
+        else:
+            operation = "converse-stream" if stream else "converse"
+            request = _asked(question)
+            body = converse_dialect.render_request(request, model=model)
+            reader = partial(ConverseDecoder, converse_dialect.told_names(request))
+            unframe = ConverseUnframe
+        url = f"{self._base}/model/{quote(model, safe=':')}/{operation}"
+        accept = b"application/vnd.amazon.eventstream" if stream else _JSON
+        headers: Headers = ((b"content-type", _JSON), (b"accept", accept))
+        headers = await self._credentials.signed(url, self._region, headers, body)
+        return Posting(url, headers, body, reader, unframe if stream else None)
+
+    def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
+        try:
+            error = _ERROR.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            error = _Error()
+        message = error.message or error.Message or ""
+        if status in (401, 403):
+            # The first line: what follows may be the request as it was signed, with a session's token.
+            log.warning("Bedrock refused the leader", extra={"said": message.partition("\n")[0][:300]})
+            return EngineUnreachable(
+                "Bedrock does not let the leader use this model, or does not accept its credentials",
+                hint="whoever runs the leader: its log says why; check its AWS credentials and what they may use",
+                retry_after=LONGEST_WAIT,
+            )
+        if status == 424:  # the model failed, not the request
+            status = 502
+        elif status == 400 and _UNKNOWN.search(message):
+            status = 404
+        return verdict("Bedrock", status, message, retry_after)
+
+
+def _asked(question: Question) -> Request:
+    """What is asked, with a bound on its answer where it needs one. Raises BadRequest for what no chat can answer."""
+    request = question.request
+    if request is None or request.raw:
+        raise BadRequest("Bedrock answers conversations, not bare prompts", field="raw")
+    refuse_remote(request)
+    if request.max_tokens is None and question.max_tokens is not None:
+        return msgspec.structs.replace(request, max_tokens=question.max_tokens)
+    return request
+
+
+def _messages(question: Question) -> bytes:
+    """The body of InvokeModel: the vendor's own without its model and whether it streams, and with what its headers
+    say elsewhere."""
+    if question.request is None:
+        fields, flags = dict(question.fields), _betas(question.headers)
+    else:
+        body = anthropic_dialect.render_request(_asked(question), model=question.model, stream=False)
+        fields, flags = msgspec.json.decode(body, type=Fields), []
+    fields.pop("model", None)
+    fields.pop("stream", None)
+    changes: dict[str, object] = {"anthropic_version": _VERSION}
+    if flags:
+        changes["anthropic_beta"] = flags
+    if "max_tokens" not in fields and question.max_tokens is not None:
+        changes["max_tokens"] = question.max_tokens
+    return rewrite(fields, changes)
+
+
+def _betas(headers: Headers) -> list[str]:
+    named = b",".join(value for name, value in headers if name == b"anthropic-beta").decode("latin-1")
+    known = (_BETAS.get(flag.strip()) for flag in named.split(","))
+    return [*dict.fromkeys(flag for flag in known if flag)]
