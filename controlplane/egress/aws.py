@@ -71,7 +71,7 @@ class StandardCredentials:
             credentials = self._session.get_credentials()
             found = credentials.get_frozen_credentials() if credentials else None
         except (exceptions.BotoCoreError, exceptions.ClientError, RuntimeError, ValueError, OSError) as error:
-            log.warning("AWS credentials cannot be had", extra={"error": type(error).__name__})
+            log.warning("AWS credentials cannot be had: %s", type(error).__name__)
             raise EngineUnreachable(
                 f"the leader's AWS credentials cannot be had ({type(error).__name__})",
                 hint="whoever runs the leader: aws sts get-caller-identity says more",

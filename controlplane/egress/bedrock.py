@@ -24,12 +24,11 @@ from controlplane.protocols.converse_decoder import ConverseDecoder
 from controlplane.protocols.ir import Request
 from controlplane.protocols.media import refuse_remote
 from controlplane.tenants.model import Surface as SurfaceName
-from flockpy.errors import BadRequest, EngineUnreachable, FlockError, StartError
+from flockpy.errors import BadRequest, EngineUnreachable, FlockError
 
 log = logging.getLogger(__name__)
 
-_REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}")
-_GROUPS: Final = r"us|us-gov|eu|apac|global|jp|au|ca|sa|in|me|af"
+_GROUPS: Final = r"global|us|us-gov|eu|apac|jp|au|ca|in|sa|mx|af|me|il"
 """Of regions, which a request may be served in any of."""
 _PROVIDERS: Final = (
     "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
@@ -79,15 +78,11 @@ _ERROR: Final = msgspec.json.Decoder(_Error)
 
 
 class Bedrock:
-    """`base_url` stands in for the region's address. Raises StartError for what is no region."""
+    """`base_url` stands in for the region's address."""
 
     name = "bedrock"
 
     def __init__(self, region: str, credentials: Credentials, *, base_url: str | None = None) -> None:
-        if not _REGION.fullmatch(region):
-            raise StartError(
-                f"router.fallback.bedrock_region: {region!r} is no region of AWS", hint="such as us-east-1"
-            )
         self._region = region
         self._credentials = credentials
         self._base = (base_url or f"https://bedrock-runtime.{region}.amazonaws.com").rstrip("/")
@@ -129,7 +124,7 @@ class Bedrock:
         message = error.message or error.Message or ""
         if status in (401, 403):
             # The first line: what follows may be the request as it was signed, with a session's token.
-            log.warning("Bedrock refused the leader", extra={"said": message.partition("\n")[0][:300]})
+            log.warning("Bedrock refuses the leader: %s", message.partition("\n")[0][:300])
             return EngineUnreachable(
                 "Bedrock does not let the leader use this model, or does not accept its credentials",
                 hint="whoever runs the leader: its log says why; check its AWS credentials and what they may use",

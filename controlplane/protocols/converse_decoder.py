@@ -149,9 +149,10 @@ class ConverseDecoder:
     def _count(self, usage: TokenUsage | None, deltas: list[Delta]) -> None:
         """`inputTokens` are those that had nothing to do with the cache."""
         if usage is not None:
-            cached = max(usage.cache_read_input_tokens, 0)
-            prompt = max(usage.input_tokens, 0) + max(usage.cache_write_input_tokens, 0) + cached
-            deltas.append(Counted(Usage(prompt, max(usage.output_tokens, 0), cached)))
+            cached, written = max(usage.cache_read_input_tokens, 0), max(usage.cache_write_input_tokens, 0)
+            prompt = max(usage.input_tokens, 0) + written + cached
+            completion = max(usage.output_tokens, 0)
+            deltas.append(Counted(Usage(prompt, completion, cached, cache_written_tokens=written)))
 
     def _stop(self, ended: Ended, deltas: list[Delta]) -> None:
         if ended.stop_reason in _MALFORMED:

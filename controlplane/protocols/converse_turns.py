@@ -164,10 +164,11 @@ def _answered(called: list[str], blocks: list[_Object]) -> list[_Object]:
             results[result["toolUseId"]] = block
         else:
             others += [*_text(f"(the tool result {result['toolUseId']})"), *result["content"]]
-    for call_id in called:
-        if call_id not in results:
-            results[call_id] = {"toolResult": {"toolUseId": call_id, "content": _text("(no result)")}}
-    return [*results.values(), *others]
+    return [*(results.get(call_id) or _unanswered(call_id) for call_id in called), *others]
+
+
+def _unanswered(call_id: str) -> _Object:
+    return {"toolResult": {"toolUseId": call_id, "content": _text("(no result)")}}
 
 
 def _calls(turn: _Object) -> list[str]:

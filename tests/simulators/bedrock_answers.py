@@ -137,7 +137,7 @@ def messages(turn: Turn, model: str) -> dict[str, Any]:
 
 
 def messages_stream(turn: Turn, model: str) -> Iterator[bytes]:
-    stop = {"stop_reason": None, "stop_sequence": None}
+    stop: dict[str, Any] = {"stop_reason": None, "stop_sequence": None}
     begun = {**_head(model), "content": [], **stop, "usage": {**_NATIVE, "output_tokens": 1}}
     yield _chunk({"type": "message_start", "message": begun})
     names = {"thought": ("thinking_delta", "thinking"), "text": ("text_delta", "text")}

@@ -39,6 +39,17 @@ _MESSAGES = frozenset(
         "context_management",
     }
 )
+_KINDS: dict[str, tuple[type, ...]] = {
+    "structure": (dict,),
+    "document": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "string": (str,),
+    "blob": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "float": (int, float),
+}
 _ALTERNATE = (
     "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between "
     "user and assistant roles and try again."
@@ -85,49 +96,38 @@ def _model() -> ServiceModel:
 def _shaped(shape_name: str, value: Any, path: str) -> Iterator[str]:
     """What does not fit a shape."""
     shape: Any = _model().shape_for(shape_name)
-    kinds = {
-        "structure": dict,
-        "map": dict,
-        "list": list,
-        "string": str,
-        "integer": int,
-        "boolean": bool,
-        "blob": str,
-    }
-    if getattr(shape, "is_document_type", False):
-        if not isinstance(value, dict):
-            yield f"{path} must be an object"
+    kind: str = "document" if getattr(shape, "is_document_type", False) else shape.type_name
+    if type(value) not in _KINDS[kind]:
+        yield f"{path} is no {kind}"
         return
-    wanted = kinds.get(shape.type_name, int | float)
-    if not isinstance(value, wanted):
-        yield f"{path} is no {shape.type_name}"
-        return
-    limits = shape.metadata
-    size = value if isinstance(value, int | float) else len(value)
+    limits: dict[str, Any] = shape.metadata
+    size = value if kind in ("integer", "float") else 0 if kind == "boolean" else len(value)
     if size < limits.get("min", size) or size > limits.get("max", size):
         yield f"{path} failed to satisfy constraint: {limits.get('min')} to {limits.get('max')}"
-    if isinstance(value, str):
-        if limits.get("enum") and value not in limits["enum"]:
-            yield f"{path} must satisfy enum value set: {limits['enum']}"
-        if shape_name != "ConversationalModelId" and not re.fullmatch(
-            limits.get("pattern", ".*"), value, re.DOTALL
-        ):
-            yield f"{path} must satisfy regular expression pattern: {limits['pattern']}"
-        if shape.type_name == "blob":
+    match kind:
+        case "string":
+            if value not in limits.get("enum", (value,)):
+                yield f"{path} failed to satisfy enum value set: {limits['enum']}"
+            if shape_name != "ConversationalModelId" and not re.fullmatch(
+                limits.get("pattern", ".*"), value, re.DOTALL
+            ):
+                yield f"{path} failed to satisfy regular expression pattern: {limits['pattern']}"
+        case "blob":
             base64.b64decode(value, validate=True)
-    if shape.type_name == "list":
-        for number, each in enumerate(value):
-            yield from _shaped(shape.member.name, each, f"{path}.{number}")
-    if shape.type_name == "structure":
-        yield from (
-            f"{path}: extraneous key [{name}] is not permitted" for name in value if name not in shape.members
-        )
-        yield from (f"{path}.{name} is missing" for name in limits.get("required", ()) if name not in value)
-        if shape.is_tagged_union and len(value) != 1:
-            yield f"{path} must have exactly one member set"
-        for name, each in value.items():
-            if name in shape.members:
-                yield from _shaped(shape.members[name].name, each, f"{path}.{name}".lstrip("."))
+        case "list":
+            for number, each in enumerate(value):
+                yield from _shaped(shape.member.name, each, f"{path}.{number}")
+        case "structure":
+            yield from (f"{path}: extraneous key [{name}]" for name in value if name not in shape.members)
+            yield from (
+                f"{path}.{name} is missing" for name in limits.get("required", ()) if name not in value
+            )
+            if shape.is_tagged_union and len(value) != 1:
+                yield f"{path} must have exactly one member set"
+            for name in shape.members.keys() & value.keys():
+                yield from _shaped(shape.members[name].name, value[name], f"{path}.{name}".lstrip("."))
+        case _:
+            pass
 
 
 def _converse(model: str, body: dict[str, Any]) -> Iterator[str]:

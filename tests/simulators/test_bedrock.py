@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import anthropic
 import boto3
 import pytest
+from anthropic.lib.bedrock import AnthropicBedrock
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
@@ -63,9 +63,9 @@ def talking(service: Bedrock) -> Iterator[Any]:
 
 
 @pytest.fixture
-def claude(service: Bedrock) -> Iterator[anthropic.AnthropicBedrock]:
+def claude(service: Bedrock) -> Iterator[AnthropicBedrock]:
     account = service.state.account
-    made = anthropic.AnthropicBedrock(
+    made = AnthropicBedrock(
         aws_access_key=account.key,
         aws_secret_key=account.secret,
         aws_region=REGION,
@@ -115,7 +115,7 @@ def test_boto3_invokes_an_anthropic_model_and_reads_its_stream(talking: Any):
     assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
 
 
-def test_anthropics_client_uses_tools_streamed_and_whole(claude: anthropic.AnthropicBedrock):
+def test_anthropics_client_uses_tools_streamed_and_whole(claude: AnthropicBedrock):
     asked: Any = {"model": OPUS, "max_tokens": 99, "messages": [{"role": "user", "content": "Raining?"}]}
     whole = claude.messages.create(**asked, tools=[TOOL])
     with claude.messages.stream(**asked, tools=[TOOL]) as stream:
@@ -126,7 +126,7 @@ def test_anthropics_client_uses_tools_streamed_and_whole(claude: anthropic.Anthr
 
 
 def test_a_bearer_key_is_taken_in_place_of_a_signature(service: Bedrock):
-    with anthropic.AnthropicBedrock(
+    with AnthropicBedrock(
         api_key=service.state.account.bearer, aws_region=REGION, base_url=service.url, max_retries=0
     ) as made:
         answer = made.messages.create(model=OPUS, max_tokens=9, messages=[{"role": "user", "content": "hi"}])

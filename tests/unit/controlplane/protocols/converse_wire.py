@@ -72,10 +72,9 @@ def stopped(stop: Stop) -> dict[str, Any]:
 
 def counted(delta: Counted) -> dict[str, int]:
     usage = delta.usage
-    fresh = usage.prompt_tokens - usage.cached_tokens
-    written = fresh // 2
+    written = usage.cache_written_tokens
     return {
-        "inputTokens": fresh - written,
+        "inputTokens": usage.prompt_tokens - usage.cached_tokens - written,
         "cacheWriteInputTokens": written,
         "cacheReadInputTokens": usage.cached_tokens,
         "outputTokens": usage.completion_tokens,

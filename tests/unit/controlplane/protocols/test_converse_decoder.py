@@ -79,13 +79,23 @@ STREAM = sse(
     ("contentBlockStart", {"contentBlockIndex": 4, "start": {"toolUse": {"toolUseId": "b", "name": "now"}}}),
     ("someLaterEvent", {"message": "of no concern"}),
     ("messageStop", {"stopReason": "tool_use"}),
-    ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 5}}),
+    (
+        "metadata",
+        {
+            "usage": {
+                "inputTokens": 3,
+                "outputTokens": 4,
+                "cacheReadInputTokens": 5,
+                "cacheWriteInputTokens": 6,
+            }
+        },
+    ),
 )
 DELTAS = [
     *(Reasoning("hm"), Reasoning("", "c2ln"), Text("Ωk 🎉")),
     *(ToolStart(0, "a", "the.long.name"), ToolArgs(0, '{"p":1}')),
     *(ToolStart(1, "b", "now"), ToolArgs(1, "{}")),
-    *(Stop("tool_calls"), Counted(Usage(8, 4, 5))),
+    *(Stop("tool_calls"), Counted(Usage(14, 4, 5, cache_written_tokens=6))),
 ]
 
 
