@@ -3,18 +3,19 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flockpy.paths import DataDir
 
 
-def show(url: str, data: DataDir, *, first_run: bool) -> None:
-    """Print where everything is, on standard output. The admin key is shown on the first run only."""
+def show(url: str, data: DataDir, *, first_run: bool, vendors: Sequence[str] = ()) -> None:
+    """Print where everything is, on standard output. The admin key is shown on the first run only; `vendors` are lines
+    about those that may be asked."""
     key = data.admin_key.read_text().strip() if first_run and data.admin_key.exists() else ""
     bold = coloured(os.environ, sys.stdout.isatty())
     try:
-        sys.stdout.write(text(url, data, key=key, bold=bold, command=command()))
+        sys.stdout.write(text(url, data, key=key, bold=bold, command=command(), vendors=vendors))
         sys.stdout.flush()
     except OSError:
         pass  # nobody watches any more
@@ -34,16 +35,17 @@ def command() -> str:
     return shlex.quote(own) if os.access(own, os.X_OK) else "flockpy"
 
 
-def text(url: str, data: DataDir, *, key: str, bold: bool, command: str) -> str:
+def text(url: str, data: DataDir, *, key: str, bold: bool, command: str, vendors: Sequence[str] = ()) -> str:
     """The banner; `key` "" means it was shown before, `command` is what to type for ``flockpy``."""
     strong, plain = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
     shown = key or f'$(cat "{data.admin_key}")'
     alias = "" if command == "flockpy" else f"\n  For short:     alias flockpy={command}"
+    outside = "".join(f"\n  {'' if number else 'Vendors':<10}  {line}" for number, line in enumerate(vendors))
     body = '{"model":"auto","messages":[{"role":"user","content":"hello"}]}'
     return f"""
 {strong}flockpy is ready.{plain}
   API         {url}/v1
-  Admin key   {key or f"in {data.admin_key}"}
+  Admin key   {key or f"in {data.admin_key}"}{outside}
 
   Try it:
     curl {url}/v1/chat/completions \\

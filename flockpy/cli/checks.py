@@ -1,5 +1,6 @@
 """The checks of ``flockpy doctor``. Each answers findings; none changes anything."""
 
+import importlib.util
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from flockpy.config import split_listen
 from flockpy.engines import DRIVERS
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
+from flockpy.outside import kept_home, may_be_asked
 from flockpy.settings import Settings
 from flockpy.units import bytes_text, duration_text
 
@@ -159,6 +161,26 @@ def aliases(settings: Settings) -> Iterator[Finding]:
             yield Finding("aliases", "note", f"{name} does nothing: {alias['trouble']}", mend)
 
 
+def vendors(settings: Settings) -> Iterator[Finding]:
+    """Who outside may be asked, and whether they can be."""
+    fallback, sources = settings.config.router.fallback, settings.sources
+    asked = may_be_asked(fallback, sources)
+    for line in asked:
+        yield Finding("vendors", "ok", line)
+    if not asked:
+        yield Finding(
+            "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
+        )
+        return
+    for key, module, extra in (
+        ("bedrock_region", "botocore", "bedrock"),
+        ("vertex_project", "google.auth", "vertex"),
+    ):
+        if getattr(fallback, key) and not _importable(module):
+            message = f"router.fallback.{key} is set, but {module} is not installed"
+            yield Finding("vendors", "problem", message, f"pip install 'flockpy[{extra}]'")
+
+
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     machine,
     data_directory,
@@ -167,12 +189,20 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     port,
     nodes,
     aliases,
+    vendors,
 )
 
 
 def _here(settings: Settings) -> str:
     """The leader of this machine, which may have been started with ``--listen``."""
     return running_url(settings) or local_url(settings.config.listen, "127.0.0.1")
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that the module is in
+        return False
 
 
 def _avx2(there: bool) -> Finding:

@@ -38,7 +38,7 @@ class Plan:
     """What to run, settled by ``flockpy up``.
 
     `url` is where leader and agent find each other, `public_url` what people are told; `add` are model
-    references to install when all is ready; `grace` is in seconds.
+    references to install when all is ready; `grace` is in seconds; `vendors` are lines about those that may be asked.
     """
 
     data_dir: str
@@ -46,6 +46,7 @@ class Plan:
     public_url: str
     grace: float
     add: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
 
 
 class Signals:
@@ -217,6 +218,7 @@ class Household:
                 self._plan.public_url,
                 self._data,
                 first_run=self._first_run,
+                vendors=self._plan.vendors,
             )
             for reference in self._plan.add:
                 command = module_command("flockpy.cli.main", "model", "add", reference, "--load")

@@ -18,6 +18,7 @@ from flockpy.clock import SystemClock
 from flockpy.config import split_listen
 from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
+from flockpy.outside import KEEP_HOME, kept_home, may_be_asked
 from flockpy.paths import package_root
 from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
 
@@ -64,8 +65,18 @@ def up(
         public_url=client.leader_url(settings).rstrip("/"),
         grace=settings.config.limits.shutdown_seconds + 5,
         add=first_model(settings) if wizard else (),
+        vendors=vendors_told(settings),
     )
     become_parent(plan, environ)
+
+
+def vendors_told(settings: Settings) -> tuple[str, ...]:
+    """What the banner says of vendors; nothing where none is configured."""
+    fallback = settings.config.router.fallback
+    if asked := may_be_asked(fallback, settings.sources):
+        return (*asked, KEEP_HOME)
+    kept = kept_home(fallback, settings.sources)
+    return (kept,) if kept else ()
 
 
 def become_parent(plan: Plan, environ: dict[str, str]) -> None:

@@ -137,6 +137,7 @@ PURE = frozenset(
         "flockpy.ids",
         "flockpy.modelfile",
         "flockpy.node",
+        "flockpy.outside",
         "flockpy.placement",
         "flockpy.units",
         "flockpy.values",

@@ -221,6 +221,30 @@ def test_doctor_names_what_mends_each_problem(flockpy: Flockpy, home: Path):
     assert ran.document["problems"] >= 2
 
 
+def test_doctor_says_which_vendors_may_be_asked_and_what_they_still_need(
+    flockpy: Flockpy, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def told() -> list[tuple[str, str, str]]:
+        found = flockpy("doctor", "--json").document["items"]
+        return [(f["state"], f["message"], f["mend"]) for f in found if f["check"] == "vendors"]
+
+    assert told() == [("ok", "none has a key: nothing leaves the cluster", "")]
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "s3cret-of-a-vendor")
+    monkeypatch.setenv("FLOCK_BEDROCK_REGION", "us-east-1")
+    monkeypatch.setattr("flockpy.cli.checks._importable", lambda module: False)
+    anthropic, bedrock, missing = told()
+    assert anthropic == ("ok", "claude-… goes to Anthropic: ANTHROPIC_API_KEY is set", "")
+    assert bedrock[0] == "ok"
+    assert missing == (
+        "problem",
+        "router.fallback.bedrock_region is set, but botocore is not installed",
+        "pip install 'flockpy[bedrock]'",
+    )
+    ran = flockpy("doctor")
+    assert ran.code == 1
+    assert "s3cret" not in ran.out + ran.err
+
+
 def test_doctor_survives_a_wrong_configuration(flockpy: Flockpy, home: Path):
     (home / ".flock").mkdir(mode=0o700)
     (home / ".flock/config.yaml").write_text("log_level: loud\n")
