@@ -45,8 +45,18 @@ MODELS: Mapping[str, str] = {
 }
 """The models there are, and what each is good for."""
 _REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex-")
-_QUIET = re.compile(r"gpt-5\.[1-9]|gpt-[6-9]")
+_QUIET = re.compile(r"gpt-5\.[1-5](?!\d|-codex|-pro)")
 """Models that can be told not to reason, and then take sampling parameters."""
+_EFFORTS = {
+    "gpt-6-sol": "low medium high xhigh max",
+    "gpt-5.5": "none low medium high xhigh",
+    "gpt-5.5-pro": "medium high xhigh",
+    "gpt-5.2": "none low medium high xhigh",
+    "gpt-5": "minimal low medium high",
+    "gpt-5-mini": "minimal low medium high",
+}
+_NO_TOOLS_IN_CHAT = re.compile(r"gpt-[6-9]|gpt-5\.[4-9]")
+"""Models that call functions in a chat only while they do not reason."""
 _PARAMETERS: Mapping[str, Any] = {
     "/v1/chat/completions": chat_create_params.CompletionCreateParamsBase,
     "/v1/completions": completion_create_params.CompletionCreateParamsBase,
@@ -170,11 +180,11 @@ def _effort(model: str, effort: str | None, name: str) -> Iterator[Refusal]:
             name,
             "unsupported_parameter",
         )
-    elif (effort == "none" and not _QUIET.match(model)) or (
-        effort in ("xhigh", "max") and not _QUIET.match(model)
-    ):
-        said = f"Unsupported value: '{effort}' is not supported with the '{model}' model."
-        yield Refusal(said, name, "unsupported_value")
+    elif effort not in (known := _EFFORTS.get(model, "low medium high")).split():
+        said = (
+            f"Unsupported value: '{effort}' is not supported with the '{model}' model. Supported values are: "
+        )
+        yield Refusal(said + f"{', '.join(map(repr, known.split()))}.", name, "unsupported_value")
 
 
 def _chat(body: Body) -> Iterator[Refusal]:
@@ -186,6 +196,10 @@ def _chat(body: Body) -> Iterator[Refusal]:
         said = "Unsupported parameter: 'stop' is not supported with this model."
         yield Refusal(said, "stop", "unsupported_parameter")
     yield from _effort(model, effort, "reasoning_effort")
+    if body.get("tools") and _NO_TOOLS_IN_CHAT.match(model) and effort != "none":
+        said = f"Function tools with reasoning_effort are not supported for {model} in /v1/chat/completions. "
+        said += "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+        yield Refusal(said, "reasoning_effort")
     yield from _sampling(
         body,
         effort,
@@ -288,6 +302,10 @@ def _items(items: list[Any], body: Body, known: Mapping[str, str]) -> Iterator[R
         if (id := item.get("id")) and kind in _IDS and not id.startswith(_IDS[kind]):
             said = f"Invalid '{at}.id': '{id}'. Expected an ID that begins with '{_IDS[kind]}'."
             yield Refusal(said, f"{at}.id", "invalid_value")
+        if len(item.get("call_id") or "") > 64:
+            said = f"Invalid '{at}.call_id': string too long. Expected a string with maximum length 64, but got a "
+            said += f"string with length {len(item['call_id'])} instead."
+            yield Refusal(said, f"{at}.call_id", "string_above_max_length")
         match kind:
             case "reasoning":
                 yield from _thought(item, items[i + 1 : i + 2], at, body, known)

@@ -1,0 +1,238 @@
+"""Answers in the Responses protocol, streamed or whole, of vendors and of engines that speak it. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from controlplane.protocols.base import Usage
+from controlplane.protocols.ir import (
+    Counted,
+    Delta,
+    Failure,
+    Reasoning,
+    Stop,
+    StopReason,
+    Text,
+    ToolArgs,
+    ToolStart,
+)
+from controlplane.protocols.responses_error import ErrorObject, died, failed
+from controlplane.protocols.responses_tools import as_input
+from controlplane.protocols.sse import SseReader
+from flockpy.errors import FlockError
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    input: Any = None
+    content: list[_Part] | None = None
+    summary: list[_Part] | None = None
+    encrypted_content: str | None = None
+
+
+class _Cached(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Cached | None = None
+
+
+class _Why(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Response(msgspec.Struct):
+    status: str | None = None
+    output: list[_Item] | None = None
+    usage: _Usage | None = None
+    error: ErrorObject | str | None = None
+    incomplete_details: _Why | None = None
+
+
+class _Event(_Response):
+    """An event of a stream, or a whole answer, or an error in the place of either."""
+
+    type: str = ""
+    object: str = ""
+    output_index: int = -1
+    summary_index: int = 0
+    content_index: int = 0
+    delta: Any = None
+    item: _Item | None = None
+    response: _Response | None = None
+    code: str | int | None = None
+    message: str | None = None
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+_REASONS: Final[Mapping[str | None, StopReason]] = {
+    "max_output_tokens": "length",
+    "content_filter": "content_filter",
+}
+"""Why an answer is incomplete; whatever else is a plain stop."""
+
+
+class ResponsesDecoder:
+    """Reads one streamed answer; see `ir.Decoder`. `names`: the client's names of tools that are offered by another.
+
+    What a vendor makes on its own account (searches, pictures) has no place in the neutral form and is passed over.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._reader = SseReader()
+        self._names: Mapping[str, str] = names or {}
+        self._calls: dict[int, int] = {}  # from the index of an item to that of its call
+        self._grown: set[int] = set()  # items of which pieces came
+        self._place = (-1, "", 0)  # in which item, form and part reasoning last grew
+        self._refused = False
+        self._over = False
+
+    def feed(self, data: bytes) -> list[Delta]:
+        deltas: list[Delta] = []
+        for datum in self._reader.feed(data):
+            self._datum(datum, deltas)
+        return deltas
+
+    def end(self) -> list[Delta]:
+        deltas: list[Delta] = []
+        for datum in self._reader.end():
+            self._datum(datum, deltas)
+        if not self._over:
+            self._fail(died("before its answer was complete"), deltas)
+        return deltas
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """All deltas of an answer that is not streamed."""
+        deltas: list[Delta] = []
+        self._datum(body, deltas)
+        if not self._over:
+            self._fail(died("without an answer"), deltas)
+        return deltas
+
+    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
+        if self._over or datum == b"[DONE]":
+            return
+        try:
+            event = _EVENT.decode(datum)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._fail(died(f"with what is no part of an answer: {error}"), deltas)
+            return
+        self._event(event, deltas)
+
+    def _event(self, event: _Event, deltas: list[Delta]) -> None:
+        match event.type:
+            case "response.output_text.delta":
+                deltas += map(Text, self._piece(event))
+            case "response.function_call_arguments.delta" if event.output_index in self._calls:
+                deltas += [ToolArgs(self._calls[event.output_index], text) for text in self._piece(event)]
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                deltas += map(Reasoning, self._thought(event))
+            case "response.refusal.delta":
+                self._refused = True
+                deltas += map(Text, self._piece(event))
+            case "response.output_item.added" if event.item:
+                self._begin(event.output_index, event.item, deltas)
+            case "response.output_item.done" if event.item:
+                self._complete(event.output_index, event.item, deltas)
+            case "response.completed" | "response.incomplete" | "response.failed" if event.response:
+                self._end(event.response, deltas)
+            case "error":
+                self._fail(failed(event.error or ErrorObject(event.code, event.message)), deltas)
+            case "" if event.object == "response":
+                for index, item in enumerate(event.output or ()):
+                    self._complete(index, item, deltas)
+                self._end(event, deltas)
+            case "" if event.error:
+                self._fail(failed(event.error), deltas)
+            case _:
+                pass
+
+    def _piece(self, event: _Event) -> tuple[str, ...]:
+        """What an item has grown by, if at all."""
+        if not isinstance(event.delta, str) or not event.delta:
+            return ()
+        self._grown.add(event.output_index)
+        return (event.delta,)
+
+    def _thought(self, event: _Event) -> tuple[str, ...]:
+        """The same of reasoning: of summaries or of the text itself, whichever comes first; parts are paragraphs."""
+        place = (event.output_index, event.type, event.summary_index + event.content_index)
+        last = self._place if self._place[0] == event.output_index else place
+        if last[1] != event.type or not (piece := self._piece(event)):
+            return ()
+        self._place = place
+        return piece if last == place else ("\n\n", *piece)
+
+    def _begin(self, index: int, item: _Item, deltas: list[Delta]) -> None:
+        if item.type in ("function_call", "custom_tool_call") and index not in self._calls:
+            call = self._calls[index] = len(self._calls)
+            name = item.name or ""
+            deltas.append(ToolStart(call, item.call_id or "", self._names.get(name, name)))
+
+    def _complete(self, index: int, item: _Item, deltas: list[Delta]) -> None:
+        """What no delta told of an item is told by the item itself."""
+        told = index in self._grown
+        match item.type:
+            case "message" if not told:
+                for part in item.content or ():
+                    self._refused = self._refused or bool(part.refusal)
+                    deltas += [Text(text) for text in (part.text, part.refusal) if text]
+            case "reasoning":
+                text = "" if told else _text(item.content) or _text(item.summary)
+                if text or item.encrypted_content:
+                    deltas.append(Reasoning(text, item.encrypted_content or ""))
+            case "function_call":
+                self._begin(index, item, deltas)
+                if not told:
+                    deltas.append(ToolArgs(self._calls[index], item.arguments or "{}"))
+            case "custom_tool_call":
+                self._begin(index, item, deltas)
+                deltas.append(ToolArgs(self._calls[index], as_input(str(item.input or ""))))
+            case _:
+                pass
+
+    def _end(self, response: _Response, deltas: list[Delta]) -> None:
+        if response.usage is not None:
+            deltas.append(Counted(_counts(response.usage)))
+        if response.status == "incomplete":
+            why = response.incomplete_details.reason if response.incomplete_details else None
+            deltas.append(Stop(_REASONS.get(why, "stop")))
+        elif response.status == "completed":
+            refused: StopReason = "content_filter" if self._refused else "stop"
+            deltas.append(Stop("tool_calls" if self._calls else refused))
+        elif response.error:
+            self._fail(failed(response.error), deltas)
+        else:
+            self._fail(died(f"with a response that is {response.status or 'nothing'}"), deltas)
+        self._over = True
+
+    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
+        self._over = True
+        deltas.append(Failure(error))
+
+
+def decode_answer(body: bytes) -> list[Delta]:
+    """The deltas of a whole answer; a `Failure` when it is none."""
+    return ResponsesDecoder().whole(body)
+
+
+def _text(parts: list[_Part] | None) -> str:
+    return "\n\n".join(part.text for part in parts or () if part.text)
+
+
+def _counts(usage: _Usage) -> Usage:
+    cached = usage.input_tokens_details.cached_tokens if usage.input_tokens_details else 0
+    return Usage(max(usage.input_tokens or 0, 0), max(usage.output_tokens or 0, 0), max(cached or 0, 0))
