@@ -42,6 +42,7 @@ class _Item(msgspec.Struct):
 
 class _Cached(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -234,5 +235,7 @@ def _text(parts: list[_Part] | None) -> str:
 
 
 def _counts(usage: _Usage) -> Usage:
-    cached = usage.input_tokens_details.cached_tokens if usage.input_tokens_details else 0
-    return Usage(max(usage.input_tokens or 0, 0), max(usage.output_tokens or 0, 0), max(cached or 0, 0))
+    details = usage.input_tokens_details or _Cached()
+    counts = (usage.input_tokens, usage.output_tokens, details.cached_tokens, details.cache_write_tokens)
+    prompt, completion, cached, written = (max(count or 0, 0) for count in counts)
+    return Usage(prompt, completion, cached, cache_written_tokens=written)

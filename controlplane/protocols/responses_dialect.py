@@ -2,8 +2,8 @@
 
 Nothing is stored there: a request holds its whole conversation, and reasoning comes back encrypted and goes along
 again. What the vendor would refuse is put so that it takes it: calls without an answer get one, answers without a call
-become the user's words, names and ids that are too long are shortened. There are no stop sequences in this protocol,
-no `top_k` and no `seed`.
+become the user's words, names and ids that are too long are shortened. This protocol has no stop sequences (see
+`stop_sequences`), no `top_k` and no `seed`.
 """
 
 import re
@@ -33,7 +33,7 @@ from controlplane.protocols.ir import (
 _Object = dict[str, Any]
 _LONGEST: Final = 64
 """Of a tool's name, of the id of a call and of who a user is, in characters."""
-_LEAST_OUTPUT: Final = 16
+LEAST_OUTPUT: Final = 16
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _ENCRYPTED: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]{16,}={0,2}")
 _SCHEMA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -47,7 +47,7 @@ def render_request(request: Request, *, model: str, stream: bool) -> bytes:
     effort = models.effort(model, request.thinking)
     body: _Object = {"model": model, "input": items, "stream": stream, "store": False}
     if request.max_tokens is not None:
-        body["max_output_tokens"] = max(request.max_tokens, _LEAST_OUTPUT)
+        body["max_output_tokens"] = max(request.max_tokens, LEAST_OUTPUT)
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         body["tool_choice"] = _choice(request)

@@ -78,6 +78,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_stream",
         "controlplane.protocols.responses_text",
         "controlplane.protocols.responses_tools",
+        "controlplane.protocols.stop_sequences",
         "controlplane.protocols.transcription",
         "controlplane.protocols.translated",
         "controlplane.protocols.rescue",

@@ -44,7 +44,7 @@ META = Meta("9f", "m", 1760000000, prompt_tokens=7)
 REQUESTS = (Request("m", ()), Request("m", (), thinking=Thinking(summary=True)))
 ASKED: Any = {"model": "gpt-5", "input": "Hi", "include": ["reasoning.encrypted_content"]}
 ASKED["reasoning"] = {"summary": "auto"}
-SCRIPT = Script(reasoning="I should Ωlook 🎉.", split=3, cache_read=2)
+SCRIPT = Script(reasoning="I should Ωlook 🎉.", split=3, cache_read=2, cache_write=1)
 TURN = Turn("I look\n\nnow: é.", (Call("ls", '{"path": "ä"}'), Call("now", "{}")))
 
 
@@ -90,7 +90,8 @@ def test_a_vendors_stream_is_read_wherever_it_is_cut():
         *(ToolStart(0, "call_Sim7x0", "ls"), ToolArgs(0, '{"path": "ä"}')),
         *(ToolStart(1, "call_Sim7x1", "now"), ToolArgs(1, "{}")),
     ]
-    assert isinstance(counted, Counted) and counted.usage.cached_tokens == 2
+    assert isinstance(counted, Counted)
+    assert (counted.usage.cached_tokens, counted.usage.cache_written_tokens) == (2, 1)
     assert stop == Stop("tool_calls")
     assert read(every_byte(VENDOR)) == read([VENDOR]) == read([VENDOR.replace(b"\n", b"\r\n")])
     assert all(read(list(halves)) == read([VENDOR]) for halves in in_two(VENDOR))
