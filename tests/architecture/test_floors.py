@@ -24,6 +24,7 @@ LIBRARY_ROOMS = {
     "typer": ("flockpy.cli",),
     "tomlkit": ("flockpy.clients",),
     "ruamel": ("flockpy.clients",),
+    "google": ("controlplane.egress",),
 }
 
 

@@ -185,3 +185,8 @@ def test_what_anthropics_models_are_not_offered_there_is_refused(claude: Anthrop
             messages=[{"role": "user", "content": "hi"}],
             extra_headers={"anthropic-beta": "effort-2025-11-24"},
         )
+
+
+def test_anthropics_client_has_a_prompt_counted(claude: AnthropicVertex):
+    counted = claude.messages.count_tokens(model=CLAUDE, messages=[{"role": "user", "content": "hi"}])
+    assert counted.input_tokens > 0

@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "Request had invalid authentication credentials.")
         if self._fault.status:
             return self._refuse(self._fault.status, self._fault.message)
-        if path["model"] not in state.models:
+        if path["model"] not in state.models | {"count-tokens"}:
             return self._refuse(404, f"Publisher Model `projects/{PROJECT}/…/{path['model']}` was not found.")
         try:
             body = json.loads(data)
@@ -137,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._stream([b"data: %s\r\n\r\n" % json.dumps(chunk).encode() for chunk in chunks])
 
     def _claude(self, state: State, model: str, method: str, body: dict[str, Any]) -> None:
+        if model == "count-tokens":
+            return self._count(state, body)
         wrong = [f"{name}: Extra inputs are not permitted" for name in body if name not in _CLAUDE_FIELDS]
         if body.get("anthropic_version") not in ("vertex-2023-10-16", "2026-10-21"):
             wrong.append("anthropic_version: Field required")
@@ -156,6 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
         events = claude_events(turn, model, json.dumps)
         framed = [b"event: %s\ndata: %s\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events]
         return self._stream(framed)
+
+    def _count(self, state: State, body: dict[str, Any]) -> None:
+        if body.get("model") not in state.models or not body.get("messages"):
+            return self._refuse(400, "model, messages: Field required")
+        return self._json(200, {"input_tokens": len(json.dumps(body["messages"])) // 4})
 
     def _refuse(self, status: int, message: str) -> None:
         error: dict[str, Any] = {"code": status, "message": message, "status": _STATUSES[status]}
