@@ -21,6 +21,7 @@ from controlplane.protocols.ir import (
     Request,
     System,
     TextPart,
+    Thought,
     Tool,
     ToolCall,
     ToolResult,
@@ -142,6 +143,8 @@ def _assistant(message: Assistant) -> list[_Object]:
     """Thoughts without their proof of origin are left out: the vendor takes back its own alone."""
     blocks: list[_Object] = []
     for thought in message.thoughts:
+        if _is_foreign(thought):
+            continue
         if thought.redacted:
             blocks.append({"type": "redacted_thinking", "data": thought.signature})
         elif thought.signature:
@@ -149,6 +152,11 @@ def _assistant(message: Assistant) -> list[_Object]:
     if message.text.strip():
         blocks.append({"type": "text", "text": message.text})
     return blocks + [_call(call) for call in message.calls]
+
+
+def _is_foreign(thought: Thought) -> bool:
+    """Signed by a vendor whose name stands before its signatures (``gemini:``); those of this one have no colon."""
+    return ":" in thought.signature
 
 
 def _call(call: ToolCall) -> _Object:
@@ -216,7 +224,8 @@ def _may_think(messages: tuple[Message, ...]) -> bool:
     """Within a loop of tools the last turn of the model must begin with a thought of the vendor's own."""
     for message in reversed(messages):
         if isinstance(message, Assistant):
-            return not message.calls or any(thought.signature for thought in message.thoughts)
+            own = any(thought.signature and not _is_foreign(thought) for thought in message.thoughts)
+            return own or not message.calls
         if isinstance(message, User):
             return True
     return True

@@ -55,7 +55,8 @@ class User(msgspec.Struct, frozen=True, tag="user"):
 
 class Thought(msgspec.Struct, frozen=True):
     """Reasoning of an earlier turn. `signature` is its vendor's proof of origin (Anthropic's signature, OpenAI's
-    encrypted content), "" without one; `redacted`: `text` is empty and the signature is all there is."""
+    encrypted content, Gemini's with ``gemini:`` before it), "" without one; `redacted`: `text` is empty and the
+    signature is all there is."""
 
     text: str
     signature: str = ""

@@ -170,7 +170,9 @@ async def test_a_leader_without_credentials_is_told_how_to_get_some(
     assert "gcloud auth application-default login" in (error.hint or "")
 
 
-@pytest.mark.parametrize("content", [b'{"type": "service_account", "private_key": "-"}', b"{}", b"\xff", None])
+@pytest.mark.parametrize(
+    "content", [b'{"type": "service_account", "private_key": "-"}', b"{}", b"\xff", None]
+)
 async def test_a_file_that_holds_no_credentials_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ):

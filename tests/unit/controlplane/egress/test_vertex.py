@@ -4,13 +4,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import httpx
 import pytest
 
-from controlplane.egress.base import Posting, Question, Reader
 from controlplane.egress.vertex import Vertex
 from controlplane.protocols.anthropic import MessagesSurface
-from controlplane.protocols.base import Usage, read_fields
+from controlplane.protocols.base import Usage
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
     Counted,
@@ -19,9 +17,7 @@ from controlplane.protocols.ir import (
     Meta,
     Request,
     Stop,
-    TextPart,
     Translated,
-    User,
     fold,
 )
 from controlplane.protocols.responses import ResponsesSurface
@@ -38,8 +34,8 @@ from flockpy.errors import (
 from tests.simulators.vertex import LOCATION, PROJECT, TOKEN, Fault, running
 from tests.simulators.vertex import Vertex as Simulator
 from tests.simulators.vertex_answers import BLOCKED, CALL, Turn
+from tests.unit.controlplane.egress.vertex_asked import CLAUDE, GEMINI, GEMINI_3, HI, Tokens, asked, send
 
-GEMINI, GEMINI_3, CLAUDE = "gemini-2.5-flash", "gemini-3-pro-preview", "claude-sonnet-4-5@20250929"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 META = Meta("9f", "m", 1760000000)
 CONVERSATIONS: Mapping[Literal["chat", "messages", "responses"], tuple[Translated, dict[str, Any]]] = {
@@ -70,21 +66,6 @@ CONVERSATIONS: Mapping[Literal["chat", "messages", "responses"], tuple[Translate
 }
 
 
-class Tokens:
-    """`fetched` counts how often a new one was wanted."""
-
-    def __init__(self) -> None:
-        self.fetched, self._forgotten = 0, True
-
-    async def token(self) -> str:
-        self.fetched += self._forgotten
-        self._forgotten = False
-        return TOKEN
-
-    def forget(self) -> None:
-        self._forgotten = True
-
-
 @pytest.fixture
 def tokens() -> Tokens:
     return Tokens()
@@ -99,45 +80,6 @@ def cloud() -> Iterator[Simulator]:
 @pytest.fixture
 def vertex(cloud: Simulator, tokens: Tokens) -> Vertex:
     return Vertex(PROJECT, LOCATION, tokens, base_url=cloud.url)
-
-
-def asked(request: Request, *, model: str = GEMINI, stream: bool = False, **more: Any) -> Question:
-    return Question("chat", model, stream, b"", {}, request, (), **more)
-
-
-def native(body: dict[str, Any], *headers: tuple[bytes, bytes], model: str = CLAUDE, **more: Any) -> Question:
-    sent = json.dumps({"model": "alias", **body}).encode()
-    stream = bool(body.get("stream"))
-    return Question("messages", model, stream, sent, read_fields(sent), None, headers, **more)
-
-
-HI = Request("m", (User((TextPart("hi"),)),))
-
-
-def reader_of(posting: Posting) -> Reader:
-    assert posting.reader is not None
-    return posting.reader()
-
-
-async def send(vertex: Vertex, question: Question) -> list[Delta]:
-    """The deltas of an answer. Raises the vendor's refusal, and EngineDied for one that was cut."""
-    posting = await vertex.posting(question)
-    reader, deltas = reader_of(posting), list[Delta]()
-    headers = [(name.decode(), value.decode()) for name, value in posting.headers]
-    try:
-        async with (
-            httpx.AsyncClient() as client,
-            client.stream("POST", posting.url, headers=headers, content=posting.body) as answer,
-        ):
-            if answer.status_code >= 400:
-                raise vertex.refusal(answer.status_code, await answer.aread(), None)
-            if not question.stream:
-                return reader.whole(await answer.aread())
-            async for data in answer.aiter_bytes():
-                deltas += reader.feed(data)
-            return deltas + reader.end()
-    except httpx.HTTPError as error:
-        raise EngineDied(str(error)) from None
 
 
 def told(surface: Translated, request: Request, deltas: Sequence[Delta]) -> str:
@@ -216,64 +158,6 @@ async def test_a_bound_of_the_quota_is_set_where_the_client_set_none(vertex: Ver
     assert third["max_tokens"] == 7
 
 
-class TestAnthropicsOwnProtocol:
-    BODY: Mapping[str, Any] = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
-
-    @pytest.mark.parametrize("stream", [False, True])
-    async def test_it_is_passed_on_without_the_model_and_with_the_version(
-        self, vertex: Vertex, cloud: Simulator, stream: bool
-    ):
-        sent = {**self.BODY, "metadata": {"user_id": "u"}, "stream": stream}
-        assert fold(await send(vertex, native(sent))).text == "Quack from Vertex."
-        (heard,) = cloud.state.heard
-        assert heard.body == sent | {"anthropic_version": "vertex-2023-10-16"}
-        method = "streamRawPredict" if stream else "rawPredict"
-        assert heard.path == (
-            f"/v1/projects/{PROJECT}/locations/{LOCATION}/publishers/anthropic/models/{CLAUDE}:{method}"
-        )
-
-    @pytest.mark.parametrize(
-        ("asked", "sent"),
-        [
-            (b"2023-06-01", "vertex-2023-10-16"),
-            (b"2026-10-21", "2026-10-21"),
-            (b"nonsense", "vertex-2023-10-16"),
-        ],
-    )
-    async def test_the_version_is_the_clients(
-        self, vertex: Vertex, cloud: Simulator, asked: bytes, sent: str
-    ):
-        await send(vertex, native({**self.BODY}, (b"anthropic-version", asked)))
-        assert cloud.state.heard[0].body["anthropic_version"] == sent
-
-    async def test_only_betas_that_are_offered_there_are_asked_for(self, vertex: Vertex, cloud: Simulator):
-        betas = b"claude-code-20250219, interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20"
-        more = (b"anthropic-beta", b"tool-search-tool-2025-10-19,effort-2025-11-24")
-        await send(vertex, native({**self.BODY}, (b"anthropic-beta", betas), more, (b"user-agent", b"me")))
-        headers = cloud.state.heard[0].headers
-        assert headers["anthropic-beta"] == "interleaved-thinking-2025-05-14,tool-search-tool-2025-10-19"
-        posting = await vertex.posting(native({**self.BODY}, (b"anthropic-beta", b"unknown")))
-        assert [name for name, _ in posting.headers] == [b"authorization", b"content-type"]
-
-    async def test_a_name_as_anthropic_itself_writes_it_is_understood(self, vertex: Vertex, cloud: Simulator):
-        await send(vertex, native({**self.BODY}, model="claude-sonnet-4-5-20250929"))
-        assert cloud.state.heard[0].path.endswith("/claude-sonnet-4-5@20250929:rawPredict")
-
-    async def test_a_bound_is_set_where_the_client_set_none(self, vertex: Vertex, cloud: Simulator):
-        await send(vertex, native({"messages": self.BODY["messages"]}, max_tokens=3))
-        assert cloud.state.heard[0].body["max_tokens"] == 3
-
-    async def test_a_prompt_is_counted(self, vertex: Vertex):
-        posting = await vertex.counting(native({"messages": self.BODY["messages"]}))
-        assert posting is not None
-        headers = [(name.decode(), value.decode()) for name, value in posting.headers]
-        async with httpx.AsyncClient() as client:
-            answer = await client.post(posting.url, headers=headers, content=posting.body)
-        assert answer.json()["input_tokens"] > 0
-        assert await vertex.counting(native({**self.BODY}, model=GEMINI)) is None
-        assert await vertex.counting(asked(HI, model=CLAUDE)) is None
-
-
 @pytest.mark.parametrize(
     ("fault", "kind", "wait"),
     [
@@ -296,13 +180,6 @@ async def test_what_it_refuses_is_told_as_what_it_is(
         await send(vertex, asked(HI, stream=stream))
     assert type(raised.value) is kind and raised.value.retry_after == wait
     assert PROJECT not in raised.value.message
-
-
-async def test_what_anthropics_models_refuse_is_told_in_their_words(vertex: Vertex):
-    with pytest.raises(BadRequest, match="Google Vertex AI answered: future: Extra inputs are not permitted"):
-        await send(
-            vertex, native({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "future": 1})
-        )
 
 
 async def test_a_token_that_is_not_accepted_is_fetched_anew_the_next_time(

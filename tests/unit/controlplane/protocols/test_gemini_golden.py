@@ -49,7 +49,9 @@ def test_a_request_is_put_as_it_is_kept(kept: Path):
 
 
 @pytest.mark.parametrize("surface", sorted(SURFACES))
-@pytest.mark.parametrize("vendor", sorted(GOLDEN.glob("gemini/streams/*.vertex.sse")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "vendor", sorted(GOLDEN.glob("gemini/streams/*.vertex.sse")), ids=lambda path: path.stem
+)
 def test_a_vendors_stream_reaches_the_client_as_it_is_kept(vendor: Path, surface: str):
     kept = vendor.with_name(vendor.name.replace(".vertex.", f".{surface}."))
     assert streamed(vendor, SURFACES[surface]) == kept.read_bytes()

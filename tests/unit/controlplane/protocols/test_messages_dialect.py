@@ -145,6 +145,18 @@ def test_thinking_is_asked_for_as_the_models_family_knows_it(
     assert ("temperature" in body) == (model in (OLD, LAST) and "thinking" not in said)
 
 
+def test_thoughts_that_another_vendor_has_signed_stay_behind():
+    foreign = (Thought("hm", "gemini:c2ln"), Thought("", "gemini:c2ln", redacted=True))
+    body = rendered(
+        HI,
+        Assistant(thoughts=foreign, calls=(ToolCall("1", "ls", "{}"),)),
+        model=OLD,
+        thinking=Thinking(True),
+    )
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+    assert "thinking" not in body
+
+
 def test_a_loop_of_tools_that_another_model_began_goes_on_without_thinking():
     loop = (HI, Assistant("", (Thought("mine"),), (ToolCall("a", "ls", "{}"),)), ToolResult("a", ()))
     assert "thinking" not in rendered(*loop, model=OLD, thinking=Thinking(True, 2000))
