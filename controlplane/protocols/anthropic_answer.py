@@ -65,12 +65,12 @@ def stop_of(stop: Stop | None, calls: bool) -> dict[str, str | None]:
 
 
 def usage_of(usage: Usage | None, meta: Meta, characters: int = 0) -> dict[str, int]:
-    """`input_tokens` are those not found in a cache. What the engine did not count is estimated: the prompt as `meta`
-    has it, the answer by its `characters`."""
+    """`input_tokens` are those that have to do with no cache. What the engine did not count is estimated: the prompt
+    as `meta` has it, the answer by its `characters`."""
     counted = usage or Usage(meta.prompt_tokens, ceil(characters / _CHARACTERS_PER_TOKEN))
     return {
-        "input_tokens": max(counted.prompt_tokens - counted.cached_tokens, 0),
-        "cache_creation_input_tokens": 0,
+        "input_tokens": max(counted.prompt_tokens - counted.cached_tokens - counted.cache_written_tokens, 0),
+        "cache_creation_input_tokens": counted.cache_written_tokens,
         "cache_read_input_tokens": counted.cached_tokens,
         "output_tokens": counted.completion_tokens,
     }

@@ -46,7 +46,10 @@ def usage(counted: Usage) -> dict[str, Any]:
     """How reasoning shares in the output no engine says."""
     return {
         "input_tokens": counted.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": counted.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": counted.cached_tokens,
+            "cache_write_tokens": counted.cache_written_tokens,
+        },
         "output_tokens": counted.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": counted.prompt_tokens + counted.completion_tokens,

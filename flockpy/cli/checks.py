@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.cli import probe
 from flockpy.cli.client import Api, ApiError, admin_key, local_url, running_url
 from flockpy.cli.up import see_that_port_is_free
@@ -161,6 +162,19 @@ def aliases(settings: Settings) -> Iterator[Finding]:
             yield Finding("aliases", "note", f"{name} does nothing: {alias['trouble']}", mend)
 
 
+def catalog(settings: Settings) -> Iterator[Finding]:
+    """Files of the configured folders, which stop the start when they are wrong."""
+    places = folders(settings.config.catalog_dir)
+    try:
+        load_vendors(places)
+        fallbacks(places)
+    except StartError as error:
+        yield Finding("catalog", "problem", error.message, "mend the file, or take it out of the folder")
+    for place in places:
+        if not place.is_dir():
+            yield Finding("catalog", "problem", f"there is no folder {place}", "mend catalog_dir")
+
+
 def vendors(settings: Settings) -> Iterator[Finding]:
     """Who outside may be asked, and whether they can be."""
     fallback, sources = settings.config.router.fallback, settings.sources
@@ -189,6 +203,7 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     port,
     nodes,
     aliases,
+    catalog,
     vendors,
 )
 

@@ -277,6 +277,12 @@ def test_usage_counts_cached_tokens_apart_and_the_last_count_wins():
     assert usage.cache_creation_input_tokens == 0
 
 
+def test_tokens_written_into_a_vendors_cache_are_told_as_such():
+    counted = Counted(Usage(10, 3, 4, cache_written_tokens=5))
+    usage = READER.streamed(stream([Text("a"), Stop("stop"), counted])).usage
+    assert (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (1, 4, 5)
+
+
 def test_usage_that_no_engine_counted_is_estimated():
     usage = READER.streamed(stream([Text("12345"), Stop("stop")])).usage
     assert (usage.input_tokens, usage.output_tokens) == (7, 2)

@@ -245,6 +245,19 @@ def test_doctor_says_which_vendors_may_be_asked_and_what_they_still_need(
     assert "s3cret" not in ran.out + ran.err
 
 
+def test_doctor_names_the_file_of_the_catalog_that_is_wrong(
+    flockpy: Flockpy, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (home / "mine/vendors").mkdir(parents=True)
+    (home / "mine/vendors/openai.yaml").write_text("id: openai\n")
+    monkeypatch.setenv("FLOCK_CATALOG_DIR", f"{home / 'mine'}:{home / 'nowhere'}")
+    found = flockpy("doctor", "--json").document["items"]
+    wrong, absent = [f["message"] for f in found if f["check"] == "catalog"]
+    assert "mine/vendors/openai.yaml" in wrong
+    assert "sources" in wrong
+    assert absent == f"there is no folder {home / 'nowhere'}"
+
+
 def test_doctor_survives_a_wrong_configuration(flockpy: Flockpy, home: Path):
     (home / ".flock").mkdir(mode=0o700)
     (home / ".flock/config.yaml").write_text("log_level: loud\n")
