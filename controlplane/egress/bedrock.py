@@ -38,7 +38,7 @@ _MODEL: Final = re.compile(rf"(?:(?:{_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][
 _ANTHROPIC: Final = re.compile(r"(?:[a-z-]+\.)?anthropic\.")
 _SILENT: Final = re.compile(
     r"(?:^|\.)(?:luma|stability|twelvelabs)\."
-    r"|embed|rerank|nova-(?:canvas|reel|sonic|2-sonic|2-multimodal)|titan-image|safeguard"
+    r"|embed|rerank|nova-(?:canvas|reel|sonic|2-sonic|2-multimodal)|titan-image"
 )
 """Models that hold no conversation."""
 _CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from controlplane.protocols.converse_schema import tool_schema
 from controlplane.protocols.converse_turns import conversation, has_tools, wire_name
-from controlplane.protocols.ir import Assistant, JsonFormat, Named, Request, Tool
+from controlplane.protocols.ir import Assistant, JsonFormat, Named, Request
 
 _Object = dict[str, Any]
 _FORCED: Final = re.compile(r"anthropic\.claude|amazon\.nova|mistral\.")
@@ -35,7 +36,6 @@ _EFFORTS: Final = {
     "xhigh": "high",
     "max": "high",
 }
-_SCHEMA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OBJECT_SCHEMA: Final = {"type": "object"}
 
 
@@ -82,7 +82,11 @@ def _inference(request: Request, *, high: bool) -> _Object:
 def _tools(request: Request, model: str, used: bool) -> tuple[list[_Object], _Object | None, list[str]]:
     """The tools, which of them to call, and what of that is said in words. A conversation with calls in it (`used`) is
     refused without any tools."""
-    tools = [_tool(tool) for tool in request.tools]
+    plain = _NOVA.search(model) is not None
+    tools = [
+        _spec(tool.name, tool.description, tool_schema(tool.parameters, plain=plain))
+        for tool in request.tools
+    ]
     if not tools or request.tool_choice == "none":
         if not used:
             return [], None, []
@@ -106,12 +110,6 @@ def _remembered(request: Request) -> list[_Object]:
         call.name for message in request.messages if isinstance(message, Assistant) for call in message.calls
     ]
     return [_spec(name, "(no longer there)", _OBJECT_SCHEMA) for name in dict.fromkeys(names or ["none"])]
-
-
-def _tool(tool: Tool) -> _Object:
-    schema = _SCHEMA.decode(tool.parameters)
-    schema.setdefault("type", msgspec.Raw(b'"object"'))
-    return _spec(tool.name, tool.description, schema)
 
 
 def _spec(name: str, description: str, schema: object) -> _Object:

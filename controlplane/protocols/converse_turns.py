@@ -1,7 +1,8 @@
 """The turns of a conversation as Bedrock's Converse takes them, each a list of blocks. Pure.
 
 It insists that the user begins, that turns alternate, that no text is blank, that every call has its result in the turn
-right behind it and every result its call in the turn before, and it refuses what a family of models does not know.
+right behind it and every result its call in the turn before, for most families also that nothing else is said in these
+turns, and it refuses what a family of models does not know.
 """
 
 import re
@@ -29,8 +30,10 @@ from flockpy.errors import BadRequest
 _Object = dict[str, Any]
 _STATUS: Final = re.compile(r"anthropic\.claude|amazon\.nova")
 """Families whose tool results may hold pictures and say that they are errors."""
-_SIGNED: Final = re.compile(r"anthropic\.claude")
-"""Families that take back their own thoughts; others refuse them."""
+_CLAUDE: Final = re.compile(r"anthropic\.claude")
+"""It alone takes back its own thoughts, and what a user says beside the results of tools."""
+_APART: Final = re.compile(r"(?:^|\.)(?:ai21|cohere|meta|mistral)\.")
+"""Families that refuse what is said beside a call."""
 _PREFILLED: Final = re.compile(r"anthropic\.claude|amazon\.nova")
 """Families that go on where the model's turn ends; others refuse a conversation that ends with it."""
 _HEARING: Final = re.compile(r"voxtral|nova-2-omni")
@@ -61,6 +64,7 @@ class _Turns:
     def __init__(self, model: str) -> None:
         self._model = model
         self._status = _STATUS.search(model) is not None
+        self._claude = _CLAUDE.search(model) is not None
         self._head: list[str] = []
         self._turns: list[_Object] = []
 
@@ -94,7 +98,22 @@ class _Turns:
             if turn["role"] == "user":
                 turn["content"] = _answered(called, turn["content"])
             called = _calls(turn)
-        return head, self._turns
+        return head, [part for turn in self._turns for part in self._apart(turn)]
+
+    def _apart(self, turn: _Object) -> list[_Object]:
+        """A turn, or what it is made of: results and the rest of a user's, a word of the model's and its calls."""
+        role, user = turn["role"], turn["role"] == "user"
+        tools = [block for block in turn["content"] if "toolUse" in block or "toolResult" in block]
+        others = [block for block in turn["content"] if block not in tools]
+        together = self._claude if user else not _APART.search(self._model)
+        if together or not (tools and others):
+            return [turn]
+        first, last = (tools, others) if user else (others, tools)
+        between = {
+            "role": "assistant" if user else "user",
+            "content": _text("(noted)" if user else "(go on)"),
+        }
+        return [{"role": role, "content": first}, between, {"role": role, "content": last}]
 
     def _say(self, role: str, blocks: list[_Object]) -> None:
         if not blocks:
@@ -127,6 +146,7 @@ class _Turns:
             content = [block for block in content if "text" in block]
         if attached:
             attached = [*_text(f"(attached by the tool result {message.call_id})"), *attached]
+            content = content or _text("(attached to the next message)")
         result: _Object = {"toolUseId": wire_name(message.call_id), "content": content or _text("(nothing)")}
         if message.is_error and self._status:
             result["status"] = "error"
@@ -136,7 +156,7 @@ class _Turns:
 
     def _assistant(self, message: Assistant) -> list[_Object]:
         blocks: list[_Object] = []
-        if _SIGNED.search(self._model):
+        if self._claude:
             for thought in message.thoughts:
                 if thought.redacted:
                     blocks.append({"reasoningContent": {"redactedContent": thought.signature}})

@@ -49,6 +49,7 @@ PURE = frozenset(
         "controlplane.protocols.completion_dialect",
         "controlplane.protocols.converse_decoder",
         "controlplane.protocols.converse_dialect",
+        "controlplane.protocols.converse_schema",
         "controlplane.protocols.converse_shapes",
         "controlplane.protocols.converse_turns",
         "controlplane.protocols.gemini_decoder",

@@ -148,6 +148,11 @@ def _converse(model: str, body: dict[str, Any]) -> Iterator[str]:
         if [result["toolUseId"] for result in results] != called:
             yield f"Expected toolResult blocks at {where} for the following Ids: {called}"
         called = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+        said = any("toolUse" not in block and "toolResult" not in block for block in blocks)
+        if results and said and not claude:
+            yield f"{where}: Conversation blocks and tool result blocks cannot be provided in the same turn."
+        if called and said and ("meta." in model or mistral):
+            yield f"{where}: Conversation blocks and tool use blocks cannot be provided in the same turn."
         for inner in [blocks, *(result["content"] for result in results)]:
             if any("text" in block and not block["text"].strip() for block in inner):
                 yield f"The text field in the ContentBlock object at {where} is blank."
@@ -166,6 +171,13 @@ def _converse(model: str, body: dict[str, Any]) -> Iterator[str]:
     choice = (config or {}).get("toolChoice", {})
     if ("any" in choice and not (claude or nova or mistral)) or ("tool" in choice and not (claude or nova)):
         yield f"This model doesn't support the toolConfig.toolChoice.{next(iter(choice))} field."
-    names = [tool["toolSpec"]["name"] for tool in (config or {}).get("tools", ())]
+    specs = [tool["toolSpec"] for tool in (config or {}).get("tools", ())]
+    for spec in specs:
+        schema = spec["inputSchema"]["json"]
+        if schema.get("type") != "object" or {"$schema", "$id"} & schema.keys():
+            yield "The value at toolConfig.tools.0.toolSpec.inputSchema.json.type must be one of the following: object."
+        if nova and (schema.keys() - {"type", "properties", "required"} or "$ref" in json.dumps(schema)):
+            yield f"The JSON schema of the tool {spec['name']} is invalid: {sorted(schema)}"
+    names = [spec["name"] for spec in specs]
     if len(names) != len(set(names)):
         yield f"The tool names must be unique: {json.dumps(names)}"

@@ -145,11 +145,16 @@ def test_turns_are_put_so_that_they_are_taken():
         {"text": "lost"},
         {"text": "hi"},
     ]
-    plain = rendered(*conversation, model=LLAMA, tools=(TOOL,))["messages"]
-    assert plain[1]["content"][0] == {"text": "look"}
-    told = {"toolUseId": "b", "content": [{"text": "Error:"}, {"text": "(nothing)"}]}
-    assert plain[2]["content"][1] == {"toolResult": told}
-    assert picture in plain[2]["content"]
+    apart = [turn["content"] for turn in rendered(*conversation, model=LLAMA, tools=(TOOL,))["messages"]]
+    assert (apart[1], apart[2], apart[5]) == (
+        [{"text": "look"}],
+        [{"text": "(go on)"}],
+        [{"text": "(noted)"}],
+    )
+    assert apart[3] == assistant[3:]
+    told = {"toolUseId": "b", "content": [{"text": "Error:"}, {"text": "(attached to the next message)"}]}
+    assert apart[4][1] == {"toolResult": told}
+    assert (picture in apart[6], apart[6][-1]) == (True, {"text": "hi"})
 
 
 def test_a_conversation_begins_and_ends_with_the_user():
@@ -207,9 +212,49 @@ def test_which_tool_is_called_is_told_in_words_where_it_cannot_be_chosen(
     spec = {
         "name": "ls",
         "description": "lists",
-        "inputSchema": {"json": {"properties": {}, "type": "object"}},
+        "inputSchema": {"json": {"type": "object", "properties": {}}},
     }
     assert body["toolConfig"]["tools"] == [{"toolSpec": spec}]
+
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": ["object", "null"],
+    "additionalProperties": False,
+    "required": ["tree"],
+    "properties": {
+        "tree": {"$ref": "#/$defs/a~1node", "description": "of nodes"},
+        "again": {
+            "items": [{"$ref": "#/properties/tree"}, {"$ref": "elsewhere.json"}, {"$ref": "#/$defs/none"}]
+        },
+    },
+    "$defs": {"a/node": {"type": "object", "properties": {"left": {"$ref": "#/$defs/a~1node"}, "name": {}}}},
+}
+
+
+def schema_of(schema: dict[str, Any], model: str) -> dict[str, Any]:
+    tools = (Tool("ls", "", msgspec.Raw(json.dumps(schema).encode())),)
+    return rendered(model=model, tools=tools)["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+
+
+def test_a_schema_loses_what_is_refused_and_keeps_what_it_means():
+    assert schema_of(SCHEMA, LLAMA) == {k: v for k, v in SCHEMA.items() if k != "$schema"} | {
+        "type": "object"
+    }
+    node = {"type": "object", "properties": {"left": {}, "name": {}}}
+    tree = node | {"description": "of nodes"}
+    properties = {"tree": tree, "again": {"items": [tree, {}, {}]}}
+    assert schema_of(SCHEMA, NOVA) == {"type": "object", "properties": properties, "required": ["tree"]}
+    assert schema_of({"oneOf": [{}]}, NOVA) == {"type": "object", "properties": {}}
+
+
+def test_a_schema_that_grows_without_end_is_refused():
+    parts = {f"d{n}": {"items": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
+    with pytest.raises(BadRequest, match="parts"):
+        schema_of({"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": parts}, NOVA)
+    deep = b'{"properties": ' + b'{"a": ' * 3000 + b"1" + b"}" * 3001
+    with pytest.raises(BadRequest, match="deeply"):
+        render_request(Request("m", (HI,), tools=(Tool("ls", "", msgspec.Raw(deep)),)), model=NOVA)
 
 
 def test_how_to_sample_and_when_to_stop_is_told_as_far_as_it_is_known():
