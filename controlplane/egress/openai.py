@@ -18,7 +18,8 @@ from flockpy.errors import BadRequest, ContextTooLong, EngineUnreachable, FlockE
 
 URL: Final = "https://api.openai.com"
 _CLAIMED: Final = re.compile(r"gpt-(?!oss)|o[134](?![a-z0-9])|chatgpt-|codex-|text-embedding-")
-_ONLY_RESPONSES: Final = re.compile(r"codex-|gpt-\S*-(?:codex|pro)(?![a-z])")
+_ONLY_RESPONSES: Final = re.compile(r"codex-|(?:gpt-|o\d)\S*(?<=-)(?:codex|pro|deep-research)(?![a-z])")
+"""Models that no chat reaches."""
 _PATHS: Final[dict[SurfaceName, str]] = {
     "chat": "/v1/chat/completions",
     "completions": "/v1/completions",

@@ -47,7 +47,7 @@ def render_request(request: Request, *, model: str, stream: bool) -> bytes:
     effort = models.effort(model, request.thinking)
     body: _Object = {"model": model, "input": items, "stream": stream, "store": False}
     if request.max_tokens is not None:
-        body["max_output_tokens"] = max(request.max_tokens, LEAST_OUTPUT)
+        body["max_output_tokens"] = models.most(model, max(request.max_tokens, LEAST_OUTPUT))
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         body["tool_choice"] = _choice(request)

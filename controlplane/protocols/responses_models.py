@@ -27,6 +27,18 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], frozenset[str]], ...]] = tuple(
 """The efforts of each family, the first that fits; of the latest only some members know ``none``."""
 _UNHURRIED: Final = re.compile(r"gpt-5\.[1-5](?!\d)")
 """Families that take sampling parameters while they do not reason."""
+_OUTPUTS: Final[tuple[tuple[re.Pattern[str], int], ...]] = tuple(
+    (re.compile(pattern), most)
+    for pattern, most in (
+        (r"gpt-3\.5|gpt-4-turbo|gpt-4-\d{4}-preview|gpt-4o-2024-05-13", 4096),
+        (r"gpt-4(?![.o])", 8192),
+        (r"gpt-4o|chatgpt-|gpt-\S*chat", 16_384),
+        (r"gpt-4\.1", 32_768),
+        (r"o\d|codex-", 100_000),
+        (r"gpt-", 128_000),
+    )
+)
+"""Tokens that the members of a family write at most, the first that fits."""
 _BUDGETS: Final = ((2048, "low"), (8192, "medium"))
 """Tokens to think with, up to which an effort is meant; more is high."""
 
@@ -52,6 +64,11 @@ def samples(model: str, effort: str | None) -> bool:
     if not reasons(model):
         return "chat-latest" not in model
     return effort == "none" and _UNHURRIED.match(model) is not None
+
+
+def most(model: str, tokens: int) -> int:
+    """As many tokens as were asked for, or as a model can write at all: more are refused."""
+    return min(tokens, next((most for pattern, most in _OUTPUTS if pattern.match(model)), tokens))
 
 
 def _asked(wanted: Thinking) -> str | None:

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.simulators.openai_rules import MODELS, Refusal, reasons
+from tests.simulators.openai_models import MODELS, reasons
+from tests.simulators.openai_rules import Refusal
 from tests.simulators.tool_model import Call, Turn
 from tests.simulators.vendor_server import Fault, Piece, Script
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.simulators.openai_answers import usage
-from tests.simulators.openai_rules import encrypted, reasons
+from tests.simulators.openai_models import encrypted, reasons
 from tests.simulators.tool_model import Turn
 from tests.simulators.vendor_server import Fault, Piece, Script
 

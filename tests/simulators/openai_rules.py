@@ -3,8 +3,6 @@
 Fields and types are those of the official client's parameters; the rest is what the documentation and users say.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,43 +18,21 @@ from openai.types.responses import (
     response_reasoning_item_param,
 )
 
+from tests.simulators.openai_models import (
+    CHAT,
+    EFFORTS,
+    EMBEDDING,
+    MODELS,
+    NO_TOOLS_IN_CHAT,
+    OLD,
+    OUTPUTS,
+    QUIET,
+    RESPONSES,
+    reasons,
+)
 from tests.simulators.vendor_schema import Complaint, complaints, fields
 
 Body = Mapping[str, Any]
-CHAT, OLD, EMBEDDING, RESPONSES = "chat", "completion", "embedding", "responses only"
-MODELS: Mapping[str, str] = {
-    "gpt-6-sol": CHAT,
-    "gpt-5.5": CHAT,
-    "gpt-5.5-pro": RESPONSES,
-    "gpt-5.2": CHAT,
-    "gpt-5.1-codex": RESPONSES,
-    "gpt-5": CHAT,
-    "gpt-5-mini": CHAT,
-    "gpt-5-chat-latest": CHAT,
-    "gpt-4.1": CHAT,
-    "gpt-4o": CHAT,
-    "gpt-4o-mini": CHAT,
-    "o3": CHAT,
-    "o4-mini": CHAT,
-    "codex-mini-latest": RESPONSES,
-    "gpt-3.5-turbo-instruct": OLD,
-    "text-embedding-3-small": EMBEDDING,
-    "text-embedding-3-large": EMBEDDING,
-}
-"""The models there are, and what each is good for."""
-_REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex-")
-_QUIET = re.compile(r"gpt-5\.[1-5](?!\d|-codex|-pro)")
-"""Models that can be told not to reason, and then take sampling parameters."""
-_EFFORTS = {
-    "gpt-6-sol": "low medium high xhigh max",
-    "gpt-5.5": "none low medium high xhigh",
-    "gpt-5.5-pro": "medium high xhigh",
-    "gpt-5.2": "none low medium high xhigh",
-    "gpt-5": "minimal low medium high",
-    "gpt-5-mini": "minimal low medium high",
-}
-_NO_TOOLS_IN_CHAT = re.compile(r"gpt-[6-9]|gpt-5\.[4-9]")
-"""Models that call functions in a chat only while they do not reason."""
 _PARAMETERS: Mapping[str, Any] = {
     "/v1/chat/completions": chat_create_params.CompletionCreateParamsBase,
     "/v1/completions": completion_create_params.CompletionCreateParamsBase,
@@ -79,16 +55,6 @@ class Refusal:
     param: str | None = None
     code: str | None = None
     status: int = 400
-
-
-def encrypted(text: str) -> str:
-    """Reasoning that only the vendor can read: a token of the form that Fernet has."""
-    digest = hashlib.sha256(f"simulated {text}".encode()).digest()
-    return base64.urlsafe_b64encode(b"\x80\x00\x00\x00\x00" + b"\x69\x20\x00\x00" + digest).decode()
-
-
-def reasons(model: str) -> bool:
-    return _REASONS.match(model) is not None
 
 
 def refusals(path: str, body: Any, known: Mapping[str, str]) -> Iterator[Refusal]:
@@ -164,7 +130,7 @@ def _model(path: str, model: str) -> Iterator[Refusal]:
 
 
 def _sampling(body: Body, effort: str | None, words: str) -> Iterator[Refusal]:
-    if not reasons(body["model"]) or (effort == "none" and _QUIET.match(body["model"])):
+    if not reasons(body["model"]) or (effort == "none" and QUIET.match(body["model"])):
         return
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"):
         if body.get(name) not in (None, 1, False):
@@ -180,11 +146,19 @@ def _effort(model: str, effort: str | None, name: str) -> Iterator[Refusal]:
             name,
             "unsupported_parameter",
         )
-    elif effort not in (known := _EFFORTS.get(model, "low medium high")).split():
+    elif effort not in (known := EFFORTS.get(model, "low medium high")).split():
         said = (
             f"Unsupported value: '{effort}' is not supported with the '{model}' model. Supported values are: "
         )
         yield Refusal(said + f"{', '.join(map(repr, known.split()))}.", name, "unsupported_value")
+
+
+def _bound(body: Body, *names: str) -> Iterator[Refusal]:
+    most = OUTPUTS.get(body["model"], 128_000)
+    for name in names:
+        if (body.get(name) or 0) > most:
+            said = f"{name} is too large: {body[name]}. This model supports at most {most} completion tokens, whereas "
+            yield Refusal(f"{said}you provided {body[name]}.", name, "invalid_value")
 
 
 def _chat(body: Body) -> Iterator[Refusal]:
@@ -195,8 +169,9 @@ def _chat(body: Body) -> Iterator[Refusal]:
     if reasons(model) and body.get("stop") is not None:
         said = "Unsupported parameter: 'stop' is not supported with this model."
         yield Refusal(said, "stop", "unsupported_parameter")
+    yield from _bound(body, "max_tokens", "max_completion_tokens")
     yield from _effort(model, effort, "reasoning_effort")
-    if body.get("tools") and _NO_TOOLS_IN_CHAT.match(model) and effort != "none":
+    if body.get("tools") and NO_TOOLS_IN_CHAT.match(model) and effort != "none":
         said = f"Function tools with reasoning_effort are not supported for {model} in /v1/chat/completions. "
         said += "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
         yield Refusal(said, "reasoning_effort")
@@ -273,6 +248,7 @@ def _functions(functions: list[Any], body: Body, where: Any) -> Iterator[Refusal
 def _responses(body: Body, known: Mapping[str, str]) -> Iterator[Refusal]:
     reasoning = body.get("reasoning") or {}
     unsupported = "Unsupported parameter: '{name}' is not supported with this model."
+    yield from _bound(body, "max_output_tokens")
     yield from _effort(body["model"], reasoning.get("effort"), "reasoning.effort")
     if reasoning and reasoning.get("effort") is None and not reasons(body["model"]):
         yield Refusal(unsupported.format(name="reasoning"), "reasoning", "unsupported_parameter")

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from tests.simulators import openai_answers as answers
 from tests.simulators import openai_responses as responses
-from tests.simulators.openai_rules import MODELS, Refusal, encrypted, refusals
+from tests.simulators.openai_models import MODELS, encrypted
+from tests.simulators.openai_rules import Refusal, refusals
 from tests.simulators.tool_model import GREETING, Turn, play
 from tests.simulators.vendor_server import KEY, Fault, Received, Reply, Script, Vendor, running
 

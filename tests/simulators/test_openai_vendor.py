@@ -12,7 +12,8 @@ import httpx
 import openai
 import pytest
 
-from tests.simulators.openai_rules import encrypted, refusals
+from tests.simulators.openai_models import encrypted
+from tests.simulators.openai_rules import refusals
 from tests.simulators.openai_vendor import OpenAiVendor, openai_vendor
 from tests.simulators.tool_model import Call, Turn
 from tests.simulators.vendor_server import KEY, Fault
@@ -153,6 +154,8 @@ def part(kind: str, **more: Any) -> Any:
         (chat(max_tokens=5), "Unsupported parameter: 'max_tokens' is not supported", "unsupported_parameter"),
         (chat(temperature=0.5), "Unsupported value: 'temperature' does not support 0.5", "unsupported_value"),
         (chat(stop=["x"]), "Unsupported parameter: 'stop'", "unsupported_parameter"),
+        (chat(model="gpt-4o", max_tokens=20_000), "max_tokens is too large: 20000.", "invalid_value"),
+        (chat(model="gpt-6-sol"), "Function tools with reasoning_effort are not supported", None),
         (chat(reasoning_effort="none"), "Unsupported value: 'none'", "unsupported_value"),
         (
             chat(model="gpt-4o", reasoning_effort="low"),

@@ -1,10 +1,12 @@
 """OpenAI as a vendor: what is posted to it, for real, and what its clients are told."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from controlplane.egress.base import Question, Vendor
 from controlplane.egress.openai import OpenAI
@@ -25,6 +27,7 @@ from tests.simulators.openai_vendor import OpenAiVendor
 from tests.simulators.vendor_server import KEY
 from tests.unit.controlplane.egress.asking import deltas, native, posting, sent, translated
 
+ROOT = Path(__file__).resolve().parents[4]
 LONG = b"a " * 200_001
 LOST = b'{"model":"m","input":[{"type":"item_reference","id":"rs_1"}]}'
 
@@ -51,11 +54,17 @@ def test_it_claims_the_names_of_its_own_models(model: str, claimed: bool):
     assert OpenAI(KEY).claims(model) is claimed
 
 
+def test_it_claims_every_model_of_its_catalog():
+    catalog = yaml.safe_load((ROOT / "catalog" / "vendors" / "openai.yaml").read_text())
+    assert [model["id"] for model in catalog["models"] if not OpenAI(KEY).claims(model["id"])] == []
+
+
 @pytest.mark.parametrize(
     ("model", "manners"),
     [
         ("gpt-5.5", {"chat": "native", "completions": "native", "responses": "native"}),
         ("gpt-5.5-pro", {"chat": "translated", "completions": "native", "responses": "native"}),
+        ("o3-pro", {"chat": "translated", "completions": "native", "responses": "native"}),
         ("gpt-5.1-codex-max", {"chat": "translated", "completions": "native", "responses": "native"}),
         ("text-embedding-3-small", {"embeddings": "native"}),
         ("gpt-4o-mini-transcribe", {"transcriptions": "native"}),

@@ -27,7 +27,8 @@ from controlplane.protocols.ir import (
 )
 from controlplane.protocols.responses import ResponsesSurface
 from controlplane.protocols.responses_dialect import is_ours, render_request, sent_name
-from tests.simulators.openai_rules import encrypted, refusals
+from tests.simulators.openai_models import encrypted
+from tests.simulators.openai_rules import refusals
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden"
 HI = User((TextPart("hi"),))
@@ -142,6 +143,18 @@ def test_nothing_is_stored_and_reasoning_comes_back_encrypted():
     assert body["include"] == ["reasoning.encrypted_content"]
     assert len(body["safety_identifier"]) == 64 and "example" not in json.dumps(body)
     assert "include" not in rendered(model="gpt-4o") and "max_output_tokens" not in rendered()
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        *(("gpt-4o", 16_384), ("gpt-4.1", 32_768), ("o3", 50_000), ("gpt-5.5", 50_000)),
+        *(("gpt-4o-2024-05-13", 4096), ("gpt-4-0613", 8192), ("gpt-4-turbo", 4096), ("new", 50_000)),
+    ],
+)
+def test_no_more_is_asked_for_than_a_model_can_write(model: str, most: int):
+    body = json.loads(render_request(Request("m", (HI,), max_tokens=50_000), model=model, stream=False))
+    assert body["max_output_tokens"] == most
 
 
 @pytest.mark.parametrize(
