@@ -27,6 +27,7 @@ from controlplane.protocols.ir import (
     ToolResult,
     User,
 )
+from controlplane.protocols.responses_dialect import is_ours as is_openais
 
 _Object = dict[str, Any]
 _SAMPLED: Final = re.compile(r"claude-(?:[123]|[a-z]+-4(?![.-]?[7-9](?!\d)))")
@@ -155,8 +156,9 @@ def _assistant(message: Assistant) -> list[_Object]:
 
 
 def _is_foreign(thought: Thought) -> bool:
-    """Signed by a vendor whose name stands before its signatures (``gemini:``); those of this one have no colon."""
-    return ":" in thought.signature
+    """Signed by a vendor whose name stands before its signatures (``gemini:``), or by OpenAI; those of this one have no
+    colon."""
+    return ":" in thought.signature or is_openais(thought.signature)
 
 
 def _call(call: ToolCall) -> _Object:

@@ -147,6 +147,7 @@ def test_thinking_is_asked_for_as_the_models_family_knows_it(
 
 def test_thoughts_that_another_vendor_has_signed_stay_behind():
     foreign = (Thought("hm", "gemini:c2ln"), Thought("", "gemini:c2ln", redacted=True))
+    foreign += (Thought("", "gAAAAABpIAAAvEyUXV-9yMdL5P2AbXu3J6NKJSfG527e", redacted=True),)
     body = rendered(
         HI,
         Assistant(thoughts=foreign, calls=(ToolCall("1", "ls", "{}"),)),
