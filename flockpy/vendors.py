@@ -109,9 +109,10 @@ def parse(content: object, source: str) -> VendorFile:
 
 @dataclass(frozen=True, slots=True)
 class VendorCatalog:
-    """All vendors' models, by vendor and then by id."""
+    """All vendors' models, by vendor and then by id; `plain`: by the id without region and version."""
 
     models: Mapping[str, Mapping[str, VendorModel]]
+    plain: Mapping[str, Mapping[str, VendorModel]]
 
     @staticmethod
     def of(files: Iterable[VendorFile]) -> "VendorCatalog":
@@ -119,19 +120,25 @@ class VendorCatalog:
         models: dict[str, dict[str, VendorModel]] = {}
         for file in files:
             models.setdefault(file.id, {}).update((model.id, model) for model in file.models)
-        return VendorCatalog(models)
+        plain = {
+            vendor: {_plain(vendor, id): model for id, model in known.items()}
+            for vendor, known in models.items()
+        }
+        return VendorCatalog(models, plain)
 
     def find(self, vendor: str, model: str, location: str = "") -> VendorModel | None:
         """What is known of a vendor's model: by its exact id, else by the longest glob that fits.
 
-        Bedrock's region (``us.``) and Vertex's version (``@20251001``) may stand in `model` or not. `location` is
-        where Vertex is asked; Bedrock's is read from the id. The price is the one that holds there.
+        Bedrock's region (``us.``) and Vertex's version (``@20251001``) may be others than in the catalog, or missing.
+        `location` is where Vertex is asked; Bedrock's is read from the id. The price is the one that holds there.
         """
-        known = self.models.get(vendor, {})
-        plain = _plain(vendor, model)
-        found = _match(known, model) or (_match(known, plain) if plain != model else None)
+        known, plain = self.models.get(vendor, {}), _plain(vendor, model)
+        found = None if is_glob(model) else known.get(model) or self.plain.get(vendor, {}).get(plain)
         if found is None:
-            return None
+            globs = [id for id in known if is_glob(id) and (fits(id, model) or fits(id, plain))]
+            if not globs:
+                return None
+            found = known[max(globs, key=len)]
         if found.regional != 1 and _is_regional(vendor, model, location):
             return msgspec.structs.replace(found, price=found.price.times(found.regional))
         return found
@@ -154,13 +161,6 @@ def _is_regional(vendor: str, model: str, location: str) -> bool:
     if vendor == "bedrock":
         return not model.startswith("global.")
     return bool(location) and location != "global"
-
-
-def _match(known: Mapping[str, VendorModel], model: str) -> VendorModel | None:
-    if model in known and not is_glob(model):
-        return known[model]
-    globs = [id for id in known if is_glob(id) and fits(id, model)]
-    return known[max(globs, key=len)] if globs else None
 
 
 def _scaled(rates: Rates, factor: float) -> tuple[float, float, float | None, float | None]:

@@ -120,7 +120,7 @@ def test_an_exact_id_goes_before_a_glob_and_a_longer_glob_before_a_shorter_one()
 def test_a_bedrock_model_is_found_whatever_its_region(region: str):
     found = BUNDLED.find("bedrock", f"{region}anthropic.claude-opus-4-8")
     assert found is not None
-    assert found.id == "anthropic.claude-opus-4-8"
+    assert found.id == "global.anthropic.claude-opus-4-8"
     premium = 1.0 if region == "global." else 1.1
     assert found.price.input == pytest.approx(5 * premium)
     assert found.price.cache_write == pytest.approx(6.25 * premium)
@@ -145,10 +145,26 @@ def test_claude_on_vertex_costs_more_in_a_region_and_gemini_does_not(location: s
 def test_a_version_of_a_claude_on_vertex_need_not_be_known():
     assert BUNDLED.find("vertex", "claude-opus-4-8@20260601")
     assert BUNDLED.find("vertex", "claude-opus-4-8@default")
+    assert BUNDLED.find("vertex", "claude-haiku-4-5")
+    assert BUNDLED.find("vertex", "claude-haiku-4-5@20260101")
+
+
+def test_a_glob_fits_a_bedrock_model_of_any_region():
+    for asked in (
+        "anthropic.claude-haiku-5-5",
+        "us.anthropic.claude-haiku-5-5",
+        "global.anthropic.claude-haiku-5-5-v1:0",
+    ):
+        assert BUNDLED.find("bedrock", asked), asked
+
+
+def test_what_is_asked_for_is_no_pattern():
+    assert BUNDLED.find("bedrock", "anthropic.claude-haiku-5-5*")  # fits itself
+    assert BUNDLED.find("openai", "gpt-*") is None
 
 
 def test_a_scaled_price_scales_its_long_rates_too():
-    long = BUNDLED.models["bedrock"]["anthropic.claude-haiku-5-5"].price.times(2).long
+    long = BUNDLED.models["bedrock"]["anthropic.claude-haiku-5-5*"].price.times(2).long
     assert long is not None
     assert (long.above, long.input, long.cache_write) == (100_000, 1.0, 1.25)
 
