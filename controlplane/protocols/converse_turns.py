@@ -158,6 +158,8 @@ class _Turns:
         blocks: list[_Object] = []
         if self._claude:
             for thought in message.thoughts:
+                if ":" in thought.signature:  # another vendor's
+                    continue
                 if thought.redacted:
                     blocks.append({"reasoningContent": {"redactedContent": thought.signature}})
                 elif thought.signature:

@@ -110,7 +110,8 @@ def test_a_recorded_request_of_a_real_client_is_put_so_that_no_family_refuses_it
 
 def test_turns_are_put_so_that_they_are_taken():
     calls = (ToolCall("functions.ls:0", "ls", ""), ToolCall("b", "ls", '{"a": '), ToolCall("c", "ls", "{}"))
-    thoughts = (Thought("mine"), Thought("hm", "c2ln"), Thought("", "ZGF0", redacted=True))
+    own = (Thought("mine"), Thought("hm", "c2ln"), Thought("", "ZGF0", redacted=True))
+    thoughts = (*own, Thought("theirs", "gemini:c2ln"))
     conversation = (
         *(System("a"), System("b"), HI, User((TextPart(" "), AudioPart("UklG", "wav")))),
         *(Assistant("look", thoughts, calls), System("now"), ToolResult("functions.ls:0", (TextPart("x"),))),
