@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.egress.base import Headers, Manner, Posting, Question
+from controlplane.egress.base import Headers, Manner, Posting, Question, Vendor
 from controlplane.egress.bedrock import Bedrock
 from controlplane.protocols.anthropic import MessagesSurface
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
@@ -37,7 +37,7 @@ class Unsigned:
         return (*headers, (b"authorization", f"for {region}".encode()))
 
 
-VENDOR = Bedrock("eu-west-1", Unsigned())
+VENDOR: Vendor = Bedrock("eu-west-1", Unsigned())
 
 
 async def posted(
