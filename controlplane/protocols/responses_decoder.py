@@ -1,11 +1,11 @@
 """Answers in the Responses protocol, streamed or whole, of vendors and of engines that speak it. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from controlplane.protocols.base import Usage
+from controlplane.protocols import responses_answer as answer
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -22,63 +22,6 @@ from controlplane.protocols.responses_tools import as_input
 from controlplane.protocols.sse import SseReader
 from flockpy.errors import FlockError
 
-
-class _Part(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _Item(msgspec.Struct):
-    type: str = ""
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    input: Any = None
-    content: list[_Part] | None = None
-    summary: list[_Part] | None = None
-    encrypted_content: str | None = None
-
-
-class _Cached(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _Cached | None = None
-
-
-class _Why(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Response(msgspec.Struct):
-    status: str | None = None
-    output: list[_Item] | None = None
-    usage: _Usage | None = None
-    error: ErrorObject | str | None = None
-    incomplete_details: _Why | None = None
-
-
-class _Event(_Response):
-    """An event of a stream, or a whole answer, or an error in the place of either."""
-
-    type: str = ""
-    object: str = ""
-    output_index: int = -1
-    summary_index: int = 0
-    content_index: int = 0
-    delta: Any = None
-    item: _Item | None = None
-    response: _Response | None = None
-    code: str | int | None = None
-    message: str | None = None
-
-
-_EVENT: Final = msgspec.json.Decoder(_Event)
 _REASONS: Final[Mapping[str | None, StopReason]] = {
     "max_output_tokens": "length",
     "content_filter": "content_filter",
@@ -127,13 +70,11 @@ class ResponsesDecoder:
         if self._over or datum == b"[DONE]":
             return
         try:
-            event = _EVENT.decode(datum)
+            self._event(answer.event(datum), deltas)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._fail(died(f"with what is no part of an answer: {error}"), deltas)
-            return
-        self._event(event, deltas)
 
-    def _event(self, event: _Event, deltas: list[Delta]) -> None:
+    def _event(self, event: answer.Event, deltas: list[Delta]) -> None:
         match event.type:
             case "response.output_text.delta":
                 deltas += map(Text, self._piece(event))
@@ -144,31 +85,31 @@ class ResponsesDecoder:
             case "response.refusal.delta":
                 self._refused = True
                 deltas += map(Text, self._piece(event))
-            case "response.output_item.added" if event.item:
-                self._begin(event.output_index, event.item, deltas)
-            case "response.output_item.done" if event.item:
-                self._complete(event.output_index, event.item, deltas)
+            case "response.output_item.added":
+                self._begin(event.output_index, answer.item(event.item), deltas)
+            case "response.output_item.done":
+                self._complete(event.output_index, answer.item(event.item), deltas)
             case "response.completed" | "response.incomplete" | "response.failed" if event.response:
                 self._end(event.response, deltas)
             case "error":
                 self._fail(failed(event.error or ErrorObject(event.code, event.message)), deltas)
             case "" if event.object == "response":
                 for index, item in enumerate(event.output or ()):
-                    self._complete(index, item, deltas)
+                    self._complete(index, answer.item(item), deltas)
                 self._end(event, deltas)
             case "" if event.error:
                 self._fail(failed(event.error), deltas)
             case _:
                 pass
 
-    def _piece(self, event: _Event) -> tuple[str, ...]:
+    def _piece(self, event: answer.Event) -> tuple[str, ...]:
         """What an item has grown by, if at all."""
         if not isinstance(event.delta, str) or not event.delta:
             return ()
         self._grown.add(event.output_index)
         return (event.delta,)
 
-    def _thought(self, event: _Event) -> tuple[str, ...]:
+    def _thought(self, event: answer.Event) -> tuple[str, ...]:
         """The same of reasoning: of summaries or of the text itself, whichever comes first; parts are paragraphs."""
         place = (event.output_index, event.type, event.summary_index + event.content_index)
         last = self._place if self._place[0] == event.output_index else place
@@ -177,13 +118,13 @@ class ResponsesDecoder:
         self._place = place
         return piece if last == place else ("\n\n", *piece)
 
-    def _begin(self, index: int, item: _Item, deltas: list[Delta]) -> None:
+    def _begin(self, index: int, item: answer.Item, deltas: list[Delta]) -> None:
         if item.type in ("function_call", "custom_tool_call") and index not in self._calls:
             call = self._calls[index] = len(self._calls)
             name = item.name or ""
             deltas.append(ToolStart(call, item.call_id or "", self._names.get(name, name)))
 
-    def _complete(self, index: int, item: _Item, deltas: list[Delta]) -> None:
+    def _complete(self, index: int, item: answer.Item, deltas: list[Delta]) -> None:
         """What no delta told of an item is told by the item itself."""
         told = index in self._grown
         match item.type:
@@ -192,7 +133,7 @@ class ResponsesDecoder:
                     self._refused = self._refused or bool(part.refusal)
                     deltas += [Text(text) for text in (part.text, part.refusal) if text]
             case "reasoning":
-                text = "" if told else _text(item.content) or _text(item.summary)
+                text = "" if told else answer.text(item.content) or answer.text(item.summary)
                 if text or item.encrypted_content:
                     deltas.append(Reasoning(text, item.encrypted_content or ""))
             case "function_call":
@@ -201,13 +142,13 @@ class ResponsesDecoder:
                     deltas.append(ToolArgs(self._calls[index], item.arguments or "{}"))
             case "custom_tool_call":
                 self._begin(index, item, deltas)
-                deltas.append(ToolArgs(self._calls[index], as_input(str(item.input or ""))))
+                deltas.append(ToolArgs(self._calls[index], as_input(item.input or "")))
             case _:
                 pass
 
-    def _end(self, response: _Response, deltas: list[Delta]) -> None:
+    def _end(self, response: answer.Response, deltas: list[Delta]) -> None:
         if response.usage is not None:
-            deltas.append(Counted(_counts(response.usage)))
+            deltas.append(Counted(response.usage.counts()))
         if response.status == "incomplete":
             why = response.incomplete_details.reason if response.incomplete_details else None
             deltas.append(Stop(_REASONS.get(why, "stop")))
@@ -228,14 +169,3 @@ class ResponsesDecoder:
 def decode_answer(body: bytes) -> list[Delta]:
     """The deltas of a whole answer; a `Failure` when it is none."""
     return ResponsesDecoder().whole(body)
-
-
-def _text(parts: list[_Part] | None) -> str:
-    return "\n\n".join(part.text for part in parts or () if part.text)
-
-
-def _counts(usage: _Usage) -> Usage:
-    details = usage.input_tokens_details or _Cached()
-    counts = (usage.input_tokens, usage.output_tokens, details.cached_tokens, details.cache_write_tokens)
-    prompt, completion, cached, written = (max(count or 0, 0) for count in counts)
-    return Usage(prompt, completion, cached, cache_written_tokens=written)

@@ -67,6 +67,7 @@ PURE = frozenset(
         "controlplane.protocols.openai_error",
         "controlplane.protocols.rerank",
         "controlplane.protocols.responses",
+        "controlplane.protocols.responses_answer",
         "controlplane.protocols.responses_decoder",
         "controlplane.protocols.responses_dialect",
         "controlplane.protocols.responses_error",

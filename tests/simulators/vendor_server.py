@@ -49,15 +49,16 @@ class Fault:
 class Script:
     """How the vendor behaves. `turn`: what the model says; None: it does its task, or greets (`tool_model`).
 
-    Seconds: `first_s` before any byte, `ping_s` (streams: after the headers, with pings), `chunk_s` after each event.
-    `split`: characters per piece. `cache_read`, `cache_write`: tokens of the prompt. `stop`: the vendor's word for why
-    the answer ended, where it is not the natural one.
+    Seconds: `first_s` before any byte, `start_s` after a stream's first event, `chunk_s` after each event. `split`:
+    characters per piece. `pings` begin a stream. `cache_read`, `cache_write`: tokens of the prompt. `stop`: the
+    vendor's word for why the answer ended, where it is not the natural one.
     """
 
     turn: Turn | None = None
     reasoning: str = ""
     split: int = 12
     first_s: float = 0
+    start_s: float = 0
     pings: int = 1
     chunk_s: float = 0
     cache_read: int = 0
@@ -302,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self._chunk(vendor.broken(fault))
                 self._end(fault)
                 return
-            vendor.stopped.wait(script.chunk_s)
+            vendor.stopped.wait(script.start_s if part == "start" else script.chunk_s)
         self.wfile.write(b"0\r\n\r\n")
 
     def _end(self, fault: Fault) -> None:

@@ -145,6 +145,42 @@ def test_names_are_the_clients_again_and_custom_calls_have_their_input_as_an_arg
     assert json.loads(answer.calls[1].arguments) == {"input": 'a "b"'}
 
 
+def test_what_a_vendor_does_on_its_own_account_is_passed_over_whatever_it_holds():
+    items = [
+        {"type": "tool_search_call", "arguments": {"query": "x"}, "execution": "server", "call_id": None},
+        {"type": "mcp_call", "name": "look", "arguments": "{}", "output": "found", "error": {"code": 1}},
+        {
+            "type": "shell_call_output",
+            "call_id": "s",
+            "output": [{"stdout": "x", "outcome": {"type": "exit"}}],
+        },
+        {"type": "program", "content": {"code": "print(1)"}, "name": ["x"]},
+    ]
+    added = [
+        {"type": "response.output_item.added", "output_index": i, "item": x} for i, x in enumerate(items)
+    ]
+    done = [{"type": "response.output_item.done", "output_index": i, "item": x} for i, x in enumerate(items)]
+    events = [
+        {"type": "response.shell_call_output_content.delta", "output_index": 2, "delta": {"stdout": "x"}},
+        {
+            "type": "response.image_generation_call.partial_image",
+            "output_index": 1,
+            "partial_image_b64": "iVBO",
+        },
+        {"type": "response.something.new", "code": {"a": 1}, "usage": 3, "output": "x", "error": [1]},
+        {"type": "response.output_text.delta", "output_index": 4, "delta": "Found."},
+    ]
+    end = {"status": "completed", "output": items}
+    streamed = read([sse(*added, *events, *done, {"type": "response.completed", "response": end})])
+    assert streamed == [Text("Found."), Stop("stop")]
+    assert decode_answer(json.dumps({"object": "response", **end}).encode()) == [Stop("stop")]
+
+
+def test_an_event_that_should_have_been_read_and_cannot_be_is_a_failure():
+    (failure,) = read([sse({"type": "response.completed", "response": {"status": 7}})])
+    assert isinstance(failure, Failure) and "status" in failure.error.message
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
