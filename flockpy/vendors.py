@@ -18,8 +18,6 @@ Dollars = Annotated[float, Meta(ge=0)]
 """US dollars for a million tokens."""
 Id = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")]
 
-_PER_DOLLAR_PRICE = 1e6
-
 
 class Rates(Part, frozen=True):
     """What tokens cost. A cache's rate that is not given is that of `input`."""
@@ -47,17 +45,18 @@ class Price(Rates, frozen=True):
         cache_written_tokens: int = 0,
     ) -> float:
         """US dollars of one request. `prompt_tokens` are all of the prompt: those read from a cache and those written
-        into one too."""
+        into one too. To nine decimals, which is finer than any price."""
         rates: Rates = self.long if self.long is not None and prompt_tokens > self.long.above else self
         read = rates.input if rates.cache_read is None else rates.cache_read
         written = rates.input if rates.cache_write is None else rates.cache_write
         fresh = max(prompt_tokens - cached_tokens - cache_written_tokens, 0)
-        return (
+        millionths = (
             fresh * rates.input
             + cached_tokens * read
             + cache_written_tokens * written
             + completion_tokens * rates.output
-        ) / _PER_DOLLAR_PRICE
+        )
+        return round(millionths / 1e6, 9)
 
     def times(self, factor: float) -> "Price":
         """Every rate multiplied."""
