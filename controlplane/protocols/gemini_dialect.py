@@ -28,6 +28,8 @@ _LEVELS: Final = {
     "xhigh": "HIGH",
     "max": "HIGH",
 }
+_ROOM_TO_THINK: Final = 2048
+"""Tokens; less is hardly meant for thoughts and an answer."""
 _MOST_STOPS: Final = 5
 _MOST_TOP_K: Final = 40
 _SCHEMA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -40,6 +42,8 @@ def render_request(request: Request, *, model: str) -> bytes:
     """
     system, contents = render_turns(request.messages, demands_signatures=not _OLD.match(model))
     config = _sampling(request)
+    if request.max_tokens is not None:
+        config["maxOutputTokens"] = min(request.max_tokens, _most(model))
     config["thinkingConfig"] = _thinking(request, model)
     if request.format is not None:
         if request.tools and _OLD.match(model):  # these know JSON or functions, not both
@@ -61,9 +65,13 @@ def render_request(request: Request, *, model: str) -> bytes:
     return msgspec.json.encode(body)
 
 
+def _most(model: str) -> int:
+    """Tokens a model may be let write; more is refused."""
+    return 8192 if _THOUGHTLESS.match(model) else 65536
+
+
 def _sampling(request: Request) -> _Object:
     return {
-        "maxOutputTokens": request.max_tokens,
         "temperature": None if request.temperature is None else min(request.temperature, 2.0),
         "topP": request.top_p,
         "topK": min(request.top_k, _MOST_TOP_K) if request.top_k and request.top_k > 0 else None,
@@ -74,11 +82,9 @@ def _sampling(request: Request) -> _Object:
 
 def _wish(wanted: JsonFormat) -> str:
     wish = "Unless you call a function, answer with one JSON object and nothing else."
-    return (
-        wish
-        if wanted.schema is None
-        else f"{wish} It is of this JSON schema: {bytes(wanted.schema).decode()}"
-    )
+    if wanted.schema is None:
+        return wish
+    return f"{wish} It is of this JSON schema: {bytes(wanted.schema).decode()}"
 
 
 def _tool(tool: Tool) -> _Object:
@@ -104,20 +110,27 @@ def _choice(request: Request) -> _Object | None:
 
 
 def _thinking(request: Request, model: str) -> _Object | None:
-    """Thoughts are shown where the client says anything of them. Only flash models can be kept from thinking."""
+    """Thoughts are shown where the client says anything of them. Only flash models can be kept from thinking.
+
+    What they think counts as written: where the client's bound is small and it asks for no thoughts, nothing else would
+    be written.
+    """
     wanted = request.thinking
     effort = wanted.effort or ""
     if _THOUGHTLESS.match(model):
         return None
-    if wanted.enabled is False or effort == "none":
+    asked = wanted.enabled or effort or wanted.budget_tokens or wanted.summary
+    is_small = not asked and request.max_tokens is not None and request.max_tokens < _ROOM_TO_THINK
+    if wanted.enabled is False or effort == "none" or is_small:
         if _BUDGETED.match(model):
             return {"thinkingBudget": 128 if _PRO.search(model) else 0}
         return {"thinkingLevel": "LOW" if _PRO.search(model) else "MINIMAL"}
-    if not (wanted.enabled or effort or wanted.budget_tokens or wanted.summary):
+    if not asked:
         return None
     shown: _Object = {"includeThoughts": True}
     if _BUDGETED.match(model):
-        budget = wanted.budget_tokens or _BUDGETS.get(effort)
+        half = (request.max_tokens or _most(model)) // 2
+        budget = wanted.budget_tokens or (min(_BUDGETS[effort], half) if effort in _BUDGETS else None)
         least, most = (128, 32768) if _PRO.search(model) else (512 if _LITE.search(model) else 1, 24576)
         return shown if budget is None else shown | {"thinkingBudget": max(least, min(budget, most))}
     level = _LEVELS.get(effort) or _level(wanted.budget_tokens)

@@ -214,7 +214,7 @@ def _config(config: dict[str, Any], tools: bool, model: str) -> Iterator[str]:
         "temperature": (0, 2),
         "topP": (0, 1),
         "topK": (1, 40),
-        "maxOutputTokens": (1, 65536),
+        "maxOutputTokens": (1, 8192 if re.match(r"gemini-(?:1\.|2\.0)", model) else 65536),
         "seed": (-(2**31), 2**31 - 1),
     }
     for name, (least, most) in ranges.items():

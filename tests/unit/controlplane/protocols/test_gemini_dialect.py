@@ -208,7 +208,7 @@ def test_whether_a_function_is_called_is_said(choice: Any, mode: str | None):
 
 def test_sampling_stays_within_what_the_vendor_takes():
     said = config(
-        max_tokens=9, temperature=3.0, top_p=0.5, top_k=100, seed=2**40 + 7, stop=("a", "", *"bcdefg")
+        OLD, max_tokens=9, temperature=3.0, top_p=0.5, top_k=100, seed=2**40 + 7, stop=("a", "", *"bcdefg")
     )
     assert said == {
         "maxOutputTokens": 9,
@@ -219,6 +219,7 @@ def test_sampling_stays_within_what_the_vendor_takes():
         "stopSequences": ["a", "b", "c", "d", "e"],
     }
     assert config(top_k=-1) == {}
+    assert [config(model, max_tokens=99999)["maxOutputTokens"] for model in (OLD, PRO)] == [8192, 65536]
 
 
 def test_json_is_demanded_or_wished_for():
@@ -274,6 +275,25 @@ def test_each_family_is_told_how_much_to_think(
     model: str, thinking: Thinking, expected: dict[str, Any] | None
 ):
     assert config(model, thinking=thinking).get("thinkingConfig") == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (OLD, None),
+        (FLASH, {"thinkingBudget": 0}),
+        (PRO, {"thinkingBudget": 128}),
+        (PRO_3, {"thinkingLevel": "LOW"}),
+        (NEW_FLASH, {"thinkingLevel": "MINIMAL"}),
+    ],
+)
+def test_thoughts_do_not_eat_a_small_bound_that_was_not_meant_for_them(
+    model: str, expected: dict[str, Any] | None
+):
+    assert config(model, max_tokens=100).get("thinkingConfig") == expected
+    assert "thinkingConfig" not in config(model, max_tokens=4096)
+    halved = config(FLASH, max_tokens=1000, thinking=Thinking(effort="high"))["thinkingConfig"]
+    assert halved == {"includeThoughts": True, "thinkingBudget": 500}
 
 
 _IDS = st.sampled_from(("", "1", "2"))
