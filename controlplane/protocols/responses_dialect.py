@@ -29,6 +29,7 @@ from controlplane.protocols.ir import (
     ToolResult,
     User,
 )
+from controlplane.protocols.strict_schema import fits
 
 _Object = dict[str, Any]
 _LONGEST: Final = 64
@@ -165,12 +166,12 @@ def _told(message: ToolResult) -> str | list[_Object]:
 
 
 def _tool(tool: Tool) -> _Object:
-    """Tools are strict here unless it is said that they are not."""
+    """Tools are strict here unless it is said that they are not, and refused where their schema is none for that."""
     schema = _SCHEMA.decode(tool.parameters)
     schema.setdefault("type", _TYPE)
     schema.setdefault("properties", _NO_PROPERTIES)
     told = {"name": sent_name(tool.name), "description": tool.description, "parameters": schema}
-    return {"type": "function", **told, "strict": tool.strict is True}
+    return {"type": "function", **told, "strict": tool.strict is True and fits(tool.parameters)}
 
 
 def _choice(request: Request) -> Any:
@@ -183,7 +184,7 @@ def _format(wanted: JsonFormat) -> _Object:
     if wanted.schema is None:
         return {"type": "json_object"}
     form: _Object = {"type": "json_schema", "name": sent_name(wanted.name), "schema": wanted.schema}
-    return form if wanted.strict is None else form | {"strict": wanted.strict}
+    return form | {"strict": fits(wanted.schema) if wanted.strict is None else wanted.strict}
 
 
 def _speaks_of_json(messages: tuple[Message, ...]) -> bool:

@@ -81,6 +81,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_text",
         "controlplane.protocols.responses_tools",
         "controlplane.protocols.stop_sequences",
+        "controlplane.protocols.strict_schema",
         "controlplane.protocols.transcription",
         "controlplane.protocols.translated",
         "controlplane.protocols.rescue",

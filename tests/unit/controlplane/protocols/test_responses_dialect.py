@@ -169,11 +169,12 @@ def test_no_more_is_asked_for_than_a_model_can_write(model: str, most: int):
 )
 def test_tools_and_their_choice_are_rendered(choice: Any, said: Any):
     strict = msgspec.Raw(b'{"type":"object","properties":{},"additionalProperties":false}')
-    tools = (TOOL, Tool("now", "", strict, strict=True))
+    tools = (TOOL, Tool("now", "", strict, strict=True), Tool("new", "", msgspec.Raw(b"{}"), strict=True))
     body = rendered(tools=tools, tool_choice=choice, parallel_tool_calls=False)
     schema = {"type": "object", "properties": {}}
     told = {"type": "function", "name": "ls", "description": "lists", "parameters": schema, "strict": False}
     assert body["tools"][0] == told and body["tools"][1]["strict"] is True
+    assert body["tools"][2]["strict"] is False
     assert (body.get("tool_choice"), body["parallel_tool_calls"]) == (said, False)
 
 
@@ -229,8 +230,11 @@ def test_efforts_are_the_nearest_that_there_are(model: str, thinking: Thinking, 
 
 def test_json_is_asked_for_as_the_vendor_wants_it():
     schema = msgspec.Raw(b'{"type":"object"}')
-    form = rendered(format=JsonFormat(schema, "an answer", True))["text"]["format"]
-    assert form == {"type": "json_schema", "name": "an_answer", "schema": {"type": "object"}, "strict": True}
+    form = rendered(format=JsonFormat(schema, "an answer", False))["text"]["format"]
+    assert form == {"type": "json_schema", "name": "an_answer", "schema": {"type": "object"}, "strict": False}
+    assert rendered(format=JsonFormat(schema))["text"]["format"]["strict"] is False
+    closed = msgspec.Raw(b'{"type":"object","properties":{},"additionalProperties":false}')
+    assert rendered(format=JsonFormat(closed))["text"]["format"]["strict"] is True
     bare = rendered(format=JsonFormat())
     assert bare["text"] == {"format": {"type": "json_object"}} and "JSON" in json.dumps(bare["input"][0])
     asked = rendered(User((TextPart("As json, please"),)), format=JsonFormat())
