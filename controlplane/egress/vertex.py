@@ -73,8 +73,6 @@ class Vertex:
     `base_url` stands in the place of Google's own address. Raises StartError for a project or a location that is none.
     """
 
-    name: Final = "vertex"
-
     def __init__(self, project: str, location: str, tokens: TokenSource, *, base_url: str = "") -> None:
         if not _PROJECT.fullmatch(project):
             raise StartError(
@@ -90,6 +88,10 @@ class Vertex:
         self._base = base_url.rstrip("/") or _base(location)
         self._within = f"projects/{quote(project, safe=':')}/locations/{location}/publishers"
         self._tokens = tokens
+
+    @property
+    def name(self) -> str:
+        return "vertex"
 
     def claims(self, model: str) -> bool:
         return _MODEL.fullmatch(model) is not None
@@ -133,9 +135,8 @@ class Vertex:
         said = _read(body)
         if status == 401:
             self._tokens.forget()
-        if (
-            status == 403
-        ):  # what the leader's account may not do is not the client's mistake, nor its business
+        if status == 403:
+            # What the leader's account may not do is not the client's mistake, nor its business.
             return EngineUnreachable(
                 f"{_NAME} does not let the leader's account use this model",
                 hint="whoever runs the leader: enable aiplatform.googleapis.com in the project, enable the model in "

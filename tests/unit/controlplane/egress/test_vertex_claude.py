@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controlplane.egress.base import Vendor
 from controlplane.egress.vertex import Vertex
 from controlplane.protocols.ir import fold
 from flockpy.errors import BadRequest
@@ -23,7 +24,7 @@ def cloud() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def vertex(cloud: Simulator) -> Vertex:
+def vertex(cloud: Simulator) -> Vendor:
     return Vertex(PROJECT, LOCATION, Tokens(), base_url=cloud.url)
 
 
