@@ -10,7 +10,7 @@ import pytest
 from tests.clients.agents import Server, run_codex
 from tests.clients.stage import Stage
 from tests.clients.workplace import Workplace
-from tests.simulators.strict_engine import GPT, MODEL, Fault, Script
+from tests.simulators.strict_engine import GPT, MODEL, Script
 
 pytestmark = [
     pytest.mark.needs_program("node"),
@@ -81,21 +81,3 @@ def test_it_gets_what_an_engine_leaves_out(codex: Codex, work: Workplace, omitte
     codex.stage.engine.play(Script(omits=frozenset({omitted})))
     said = codex.does("Please do flock-task:read:secret.txt,other.txt")
     assert said == f"It says {work.secret} and {work.other}."
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("status", status=429, retry_after=1),
-        Fault("status", status=500),
-        Fault("status", status=503),
-        Fault("drop"),
-        Fault("reset", after=1),
-        Fault("cut", after=4),
-        Fault("error", after=4),
-    ],
-    ids=lambda fault: f"{fault.kind}-{fault.status}" if fault.kind == "status" else fault.kind,
-)
-def test_it_recovers_from_an_engine_that_fails_once(codex: Codex, work: Workplace, fault: Fault) -> None:
-    codex.stage.engine.play(Script(fault=fault))
-    assert codex.does("Please do flock-task:read:secret.txt") == f"It says {work.secret}."

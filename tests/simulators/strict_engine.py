@@ -34,14 +34,19 @@ class Fault:
     cut    the stream ends after `after` chunks, as if it were complete
     reset  the connection is reset after `after` chunks
     error  the stream goes on with an error object after `after` chunks, and ends
+    pause  the stream stands still for `pause_s` after `after` chunks, and goes on
     ====== ================================================================================================
+
+    `of`: only answers of that kind are struck, a text or calls.
     """
 
-    kind: Literal["status", "drop", "cut", "reset", "error"]
+    kind: Literal["status", "drop", "cut", "reset", "error", "pause"]
     times: int = 1
     after: int = 0
     status: int = 500
     retry_after: int | None = None
+    pause_s: float = 0
+    of: Literal["any", "text", "calls"] = "any"
 
 
 @dataclass(slots=True)
@@ -68,14 +73,17 @@ class Heard:
 
 @dataclass
 class StrictEngine:
-    """Such an engine, listening on a loopback port of its own (or `port`) from `start` to `stop`."""
+    """Such an engine, listening on a loopback port of its own (or `port`) from `start` to `stop`.
+
+    `struck`: how many answers its script's fault has struck.
+    """
 
     port: int = 0
     script: Script = field(default_factory=Script)
     heard: list[Heard] = field(default_factory=list)
 
     def start(self) -> None:
-        self._struck = 0
+        self.struck = 0
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", self.port), _Handler)
@@ -102,16 +110,18 @@ class StrictEngine:
     def play(self, script: Script) -> None:
         """From now on behave so, and forget what was heard."""
         with self._lock:
-            self.script, self.heard, self._struck = script, [], 0
+            self.script, self.heard, self.struck = script, [], 0
 
     def hear(self, heard: Heard) -> tuple[int, Fault | None]:
         """Note a request: its number, and the fault that strikes its answer."""
         with self._lock:
             self.heard.append(heard)
             fault = self.script.fault
-            if heard.refused or fault is None or self._struck >= fault.times:
+            if heard.refused or fault is None or self.struck >= fault.times:
                 return len(self.heard), None
-            self._struck += 1
+            if fault.of != "any" and (fault.of == "calls") != bool(play(heard.body).calls):
+                return len(self.heard), None
+            self.struck += 1
             return len(self.heard), fault
 
 
@@ -183,8 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for sent, chunk in enumerate(answers.chunks(body, turn, script.reasoning, number, script.split)):
             if fault and sent == fault.after:
-                self._break(fault)
-                return
+                if fault.kind != "pause":
+                    self._break(fault)
+                    return
+                engine.stopped.wait(fault.pause_s)
             self._event(json.dumps(answers.without(chunk, script.omits)))
             engine.stopped.wait(script.chunk_s)
         if "done" not in script.omits:
