@@ -15,10 +15,13 @@ from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
 from controlplane.cluster.views import models
 from controlplane.gateway.access import Authenticator
+from controlplane.egress.registry import Vendors, vendors_of
 from controlplane.gateway.call import Calls
+from controlplane.gateway.chain import Chain
 from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
+from controlplane.gateway.hosted import HostedForwarder
 from controlplane.gateway.listener import Listener
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.plane import DataPlane
@@ -26,7 +29,7 @@ from controlplane.gateway.questions import Questions
 from controlplane.gauges import set_gauges
 from controlplane.live import LiveCalls
 from controlplane.routing.slots import Slots
-from controlplane.routing.table import RoutingTable, build_table
+from controlplane.routing.table import Hosted, RoutingTable, build_table
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -36,6 +39,7 @@ from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.meter import Meter
 from controlplane.tenants.usage import Usage
+from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.clock import Clock
 from flockpy.config import Router, split_listen
 from flockpy.http import Client
@@ -48,6 +52,8 @@ from flockpy.telemetry.metrics import Metrics
 SILENCE_S = 1.0
 """How often a silent engine's client is looked after; what it is sent then is the reply's business."""
 CANCEL_S = 2.0
+OUTSIDE_CONNECT_S = 10.0
+"""For a connection across the internet, its TLS included."""
 
 
 async def serve(
@@ -57,6 +63,7 @@ async def serve(
     config, data = settings.config, settings.data
     database = await open_database(data.database, data.backups, clock)
     client = Client(silence_s=SILENCE_S)
+    outside = Client(connect_s=OUTSIDE_CONNECT_S, silence_s=SILENCE_S)
     ledger = Ledger(database, data.journal)
     try:
         await ledger.recover()
@@ -70,7 +77,14 @@ async def serve(
         joins = await JoinTokens.open(meta, clock, entropy)
         joins.mint_local(data)
 
-        table = CurrentTable(cluster, config.router)
+        places = folders(config.catalog_dir)
+        vendors = Vendors(
+            vendors_of(config.router.fallback),
+            load_vendors(places),
+            config.router.fallback.models.split(),
+            config.router.fallback.vertex_location,
+        )
+        table = CurrentTable(cluster, config.router, vendors)
         slots = Slots(table, depth=config.limits.queue_depth)
         cluster.subscribe(table.rebuild)
         cluster.subscribe(lambda _: slots.table_changed())
@@ -84,6 +98,7 @@ async def serve(
             raise_demand=cluster.raise_demand,
             clock=clock,
         )
+        hosted = HostedForwarder(outside, vendors.by_name, clock)
         services = Services(
             settings=settings,
             cluster=cluster,
@@ -105,6 +120,16 @@ async def serve(
             pipeline=Pipeline(
                 table=table,
                 dispatcher=dispatcher,
+                hosted=hosted,
+                chain=Chain(
+                    table=table,
+                    dispatcher=dispatcher,
+                    hosted=hosted,
+                    chains={**fallbacks(places), **chains_of(config.router.fallback)},
+                    timeout_s=config.router.fallback.timeout_seconds,
+                    slow_s=config.router.latency_fallback_p95_seconds,
+                    clock=clock,
+                ),
                 meter=meter,
                 calls=calls,
                 metrics=metrics,
@@ -136,18 +161,20 @@ async def serve(
     finally:
         await ledger.stop()
         await client.close()
+        await outside.close()
         await database.close()
 
 
 class CurrentTable:
     """The routing table of now: rebuilt when the cluster's picture changes, swapped by one reference."""
 
-    def __init__(self, cluster: Cluster, config: Router) -> None:
+    def __init__(self, cluster: Cluster, config: Router, hosted: Hosted) -> None:
         self._config = config
+        self._hosted = hosted
         self.rebuild(cluster.state)
 
     def rebuild(self, state: ClusterState) -> None:
-        self._table = build_table(state, self._config.default_model, self._config.aliases)
+        self._table = build_table(state, self._config.default_model, self._config.aliases, self._hosted)
 
     def __call__(self) -> RoutingTable:
         return self._table

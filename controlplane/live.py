@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from controlplane.api.live import Attempt, LiveRequest
-from controlplane.gateway.call import Call, Calls
+from controlplane.api.live import Attempt as ShownAttempt
+from controlplane.api.live import LiveRequest
+from controlplane.gateway.call import Attempt, Call, Calls, VendorDecision
 from controlplane.tenants.model import LOCAL_USER
 from flockpy.clock import Clock
 
@@ -57,14 +58,16 @@ def _shown(call: Call, now: float) -> LiveRequest:
         tokens_source=record.tokens_source if record else None,
         outcome=record.outcome if record else None,
         status=record.status if record else None,
-        attempts=tuple(
-            Attempt(
-                placement_id=attempt.decision.replica.placement_id,
-                node_id=attempt.decision.replica.node_id,
-                reason=attempt.decision.reason,
-                error=attempt.error,
-                candidates=attempt.decision.considered,
-            )
-            for attempt in call.attempts
-        ),
+        hops=call.hops,
+        attempts=tuple(map(_attempt, call.attempts)),
+    )
+
+
+def _attempt(attempt: Attempt) -> ShownAttempt:
+    decision = attempt.decision
+    if isinstance(decision, VendorDecision):
+        return ShownAttempt("", decision.vendor, decision.reason, attempt.error, ())
+    replica = decision.replica
+    return ShownAttempt(
+        replica.placement_id, replica.node_id, decision.reason, attempt.error, decision.considered
     )

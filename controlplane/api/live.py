@@ -12,7 +12,7 @@ Stage = Literal["queued", "prefilling", "generating", "sending", "completed", "c
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try at one placement: why there, and what came of it (`error` "" is good)."""
+    """One try: why there, and what came of it (`error` "" is good). A vendor has no placement: it is the `node_id`."""
 
     placement_id: str
     node_id: str
@@ -48,6 +48,7 @@ class LiveRequest(msgspec.Struct, frozen=True):
     tokens_source: TokensSource | None = None
     outcome: Outcome | None = None
     status: int | None = None
+    hops: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
 
 

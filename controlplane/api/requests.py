@@ -15,9 +15,11 @@ from flockpy.errors import Conflict, NotFound
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """Why a request went where it went: each try in turn, with everything that was considered."""
+    """Why a request went where it went: each try in turn, with everything that was considered. `hops`: the models that
+    were passed over, each with the reason."""
 
     asked_model: str
+    hops: tuple[str, ...]
     attempts: tuple[Attempt, ...]
 
 
@@ -105,7 +107,7 @@ def _live(of: LiveRequest) -> Request:
         tokens_source=of.tokens_source,
         outcome=of.outcome,
         status=of.status,
-        receipt=Receipt(of.asked_model, of.attempts),
+        receipt=Receipt(of.asked_model, of.hops, of.attempts),
     )
 
 

@@ -16,10 +16,21 @@ RECEIPTS: Final = 5000
 """Finished requests whose receipt is kept in memory for `why`."""
 
 
-class Attempt(msgspec.Struct):
-    """One try at one placement: why it was picked among whom, and what went wrong with it, if anything."""
+class VendorDecision(msgspec.Struct, frozen=True):
+    """A vendor was asked for one of its models."""
 
-    decision: RouteDecision
+    vendor: str
+    model_id: str
+
+    @property
+    def reason(self) -> str:
+        return f"vendor:{self.vendor}"
+
+
+class Attempt(msgspec.Struct):
+    """One try at one placement or vendor: why it was picked among whom, and what went wrong with it, if anything."""
+
+    decision: RouteDecision | VendorDecision
     error: str = ""
 
 
@@ -28,7 +39,7 @@ class Call:
 
     `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` is seconds in line;
     `dropped` names what of the request is not carried over to the engine, `estimated` tells that a count of tokens is
-    none of an engine. `position` and `on_cancel` are set while they mean something; `events` counts what a stream has
+    none of an engine; `hops` are the models that were passed over, each with the reason, as ``MODEL:CODE``. `position` and `on_cancel` are set while they mean something; `events` counts what a stream has
     brought so far.
     """
 
@@ -44,6 +55,7 @@ class Call:
     queue_s: float = 0.0
     first_byte: float | None = None
     attempts: tuple[Attempt, ...] = ()
+    hops: tuple[str, ...] = ()
     position: Callable[[], int] | None = None
     on_cancel: Callable[[], object] | None = None
     events: Callable[[], int] | None = None

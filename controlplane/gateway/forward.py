@@ -16,7 +16,6 @@ from controlplane.protocols.translated import Neutral, Retold
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
-from flockpy.engines.base import Quirks
 from flockpy.errors import ContextTooLong, EngineDied
 from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Silent, origin_of
 
@@ -71,7 +70,8 @@ class Forwarder:
         call.attempts = (*call.attempts, attempt)
         try:
             exchange = await self._client.start(origin_of(replica.endpoint.url), head, data)
-            await self._exchange(job, exchange, quirks, replica.engine, live=live)
+            fixes = upstream.fixes(call.surface.name, quirks, replica.engine_model, replica.model_id)
+            await self._exchange(job, exchange, fixes, replica.engine, live=live)
         except ConnectError as error:
             attempt.error = str(error)
             raise NotServed(attempt.error, sent=False) from None
@@ -87,7 +87,7 @@ class Forwarder:
             raise
 
     async def _exchange(
-        self, job: Job, exchange: Exchange, quirks: Quirks, engine: str, *, live: bool
+        self, job: Job, exchange: Exchange, fixes: Fixes, engine: str, *, live: bool
     ) -> None:
         call = job.call
         call.on_cancel = exchange.abort
@@ -108,14 +108,14 @@ class Forwarder:
                 else:
                     await translate.stream(job, job.inbound, job.encoder, exchange, self._clock)
             elif call.stream:
-                await self._relay(job, exchange, quirks, live=live)
+                await self._relay(job, exchange, fixes, live=live)
             elif live:
                 answer, usage = await self._collect(job, exchange, engine)
-                self._whole(job, answer, quirks, usage)
+                self._whole(job, answer, fixes, usage)
             else:
                 content_type = answer.get(b"content-type") or _JSON
                 answer = await exchange.body(MAX_ANSWER)
-                self._whole(job, answer, quirks, call.surface.usage(answer), content_type)
+                self._whole(job, answer, fixes, call.surface.usage(answer), content_type)
         finally:
             call.on_cancel = None
             exchange.abort()
@@ -151,7 +151,7 @@ class Forwarder:
             raise EngineDied(f"the engine {engine} answered nonsense: {error}", retry_after=1) from None
 
     def _whole(
-        self, job: Job, answer: bytes, quirks: Quirks, usage: Usage | None, content_type: bytes = _JSON
+        self, job: Job, answer: bytes, fixes: Fixes, usage: Usage | None, content_type: bytes = _JSON
     ) -> None:
         call, surface = job.call, job.call.surface
         call.first_byte = self._clock.monotonic()
@@ -159,14 +159,14 @@ class Forwarder:
             answer = surface.render(
                 job.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
             )
-        for wrong, right in _fixes(job, quirks):
+        for wrong, right in fixes:
             answer = answer.replace(wrong, right, 1)
         job.settle("ok", 200, usage, answer)
         job.reply.whole(200, content_type if surface.name == "transcriptions" else _JSON, answer)
 
-    async def _relay(self, job: Job, exchange: Exchange, quirks: Quirks, *, live: bool) -> None:
+    async def _relay(self, job: Job, exchange: Exchange, fixes: Fixes, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
-        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, fixes=_fixes(job, quirks))
+        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, fixes=fixes)
         call.events = lambda: tap.events
         hidden = live and bytes(job.inbound.fields.get("return_progress", b"")) != b"true"
         progress = Progress(several=job.inbound.choices > 1) if hidden else None
@@ -199,7 +199,3 @@ def _too_long(job: Job, context_window: int) -> bool:
         return False
     return 0 < context_window * MOST_BYTES < len(job.body)
 
-
-def _fixes(job: Job, quirks: Quirks) -> Fixes:
-    replica = job.call.attempts[-1].decision.replica
-    return upstream.fixes(job.call.surface.name, quirks, replica.engine_model, replica.model_id)

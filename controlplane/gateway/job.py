@@ -1,18 +1,22 @@
 """An admitted request with everything its steps share, and the one place where it is settled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controlplane.gateway import counts
+from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call
+from controlplane.gateway.legs import Leg
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Usage
 from controlplane.protocols.ir import Encoder, Meta
+from controlplane.protocols.translated import Retold
 from controlplane.routing.table import Route
 from controlplane.tenants.meter import Admission
 from controlplane.tenants.model import LOCAL_USER, Outcome, TokensSource, UsageRecord
 from flockpy.clock import Clock
 from flockpy.telemetry.metrics import Metrics
+from flockpy.vendors import Price
 
 
 class ClientGone(Exception):
@@ -21,19 +25,36 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """`body` is as the client sent it, `traceparent` checked or b""; `mends`: a wrong answer is put right."""
+    """`asked` and `asked_body` are as the client sent them, `headers` its own, `traceparent` checked or b"". The rest
+    is about the model that is asked now, see `legs.Leg`: set by `take`, before anything else."""
 
     call: Call
-    inbound: Inbound
-    body: bytes
+    asked: Inbound
+    asked_body: bytes
+    headers: Headers
     traceparent: bytes
-    route: Route
     admission: Admission
     reply: Reply
     metrics: Metrics
     clock: Clock
-    mends: bool = True
-    encoder: Encoder | None = None
+    route: Route = field(init=False)
+    inbound: Inbound = field(init=False)
+    body: bytes = field(init=False)
+    mends: bool = field(init=False)
+    native: bool = field(init=False)
+    encoder: Encoder | None = field(init=False, default=None)
+
+    def take(self, leg: Leg) -> None:
+        """Turn to the model of `leg`: the first one, or one behind it."""
+        self.route, self.inbound, self.body = leg.route, leg.inbound, leg.body
+        self.mends, self.native = leg.mends, leg.native
+        self.call.model = leg.route.model_id
+        self.call.dropped = leg.dropped
+        inbound = leg.inbound
+        if leg.native or not isinstance(inbound, Retold) or not inbound.stream:
+            self.encoder = self.reply.encoder = None
+        elif self.encoder is None:  # else the client has heard of it already
+            self.encoder = self.reply.encoder = inbound.told.encoder(inbound.request, self.meta())
 
     def meta(self) -> Meta:
         """What a translated answer says of itself."""
@@ -76,10 +97,11 @@ class Job:
             duration_ms=round((now - call.started) * 1000, 3),
             outcome=outcome,
             status=status,
+            cost_usd=_cost(self.route.price, usage),
         )
         call.stage = "completed" if outcome == "ok" else "cancelled" if outcome == "cancelled" else "failed"
         self.admission.settle(call.record)
-        tally = self.metrics.tally(call.model, call.node_id, call.surface.name)
+        tally = self.metrics.tally(self.route.label or call.model, call.node_id, call.surface.name)
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
         tally.prompt_tokens += usage.prompt_tokens
         tally.completion_tokens += usage.completion_tokens
@@ -110,3 +132,11 @@ class Job:
             bound=cap if inbound.max_tokens is None else inbound.max_tokens,
             events=events,
         )
+
+
+def _cost(price: Price | None, usage: Usage) -> float | None:
+    if price is None:
+        return None
+    return price.cost(
+        usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_written_tokens
+    )

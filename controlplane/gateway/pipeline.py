@@ -1,19 +1,21 @@
-"""The life of a request: admit → route → forward → settle. No database, no lock, one exit for every ending."""
+"""The life of a request: route → admit → forward → settle. No database, no lock, one exit for every ending."""
 
 from collections.abc import Callable
 from typing import Final
 
+from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call, Calls
+from controlplane.gateway.chain import Chain
 from controlplane.gateway.dispatch import Dispatcher
+from controlplane.gateway.hosted import HostedForwarder, Refused
 from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.legs import Leg, to_cluster, to_vendor
 from controlplane.gateway.reply import Reply
-from controlplane.protocols.base import Inbound
-from controlplane.protocols.chat_outline import instructs_oddly, outline
+from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.ir import Meta
-from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.ollama import OllamaSurface
 from controlplane.protocols.ollama_request import idle_reason
-from controlplane.protocols.translated import Neutral, Retold, retold_chat
+from controlplane.protocols.translated import Neutral
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, near_names, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
@@ -23,9 +25,6 @@ from flockpy.clock import Clock
 from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
 from flockpy.telemetry.metrics import Metrics
 
-DROPPED: Final = 32
-DROPPED_CHARS: Final = 80
-"""Names of dropped fields that are kept, and characters of each: they are the client's, and receipts live long."""
 LEFT: Final = 499
 """The status of a client that left before it got one."""
 
@@ -36,6 +35,8 @@ class Pipeline:
         *,
         table: Callable[[], RoutingTable],
         dispatcher: Dispatcher,
+        hosted: HostedForwarder,
+        chain: Chain,
         meter: Meter,
         calls: Calls,
         metrics: Metrics,
@@ -46,13 +47,17 @@ class Pipeline:
         self._unmended = unmended
         self._table = table
         self._dispatcher = dispatcher
+        self._hosted = hosted
+        self._chain = chain
         self._meter = meter
         self._calls = calls
         self._metrics = metrics
         self._clock = clock
 
-    async def run(self, call: Call, body: bytes, traceparent: bytes, reply: Reply) -> None:
-        """Serve one authenticated request to its end.
+    async def run(
+        self, call: Call, body: bytes, headers: Headers, traceparent: bytes, reply: Reply
+    ) -> None:
+        """Serve one authenticated request to its end; `headers` are the client's, `traceparent` is checked.
 
         Raises FlockError for what is refused before admission; everything later is answered here.
         """
@@ -63,37 +68,30 @@ class Pipeline:
             and isinstance(inbound.told, OllamaSurface)
             and not inbound.request.messages
         ):
-            if idle_reason(body) == "load":  # that is all such a request is for
+            if idle_reason(body) == "load" and not route.vendor:  # that is all such a request is for
                 self._dispatcher.want(route.model_id)
             meta = Meta(call.request_id, call.asked_model or call.model, int(call.time))
             reply.whole(200, inbound.told.stream_type, inbound.told.idle(body, meta))
             return
-        mends = not (self._unmended and self._unmended & {route.model_id, "*"})
-        if isinstance(inbound, Neutral):
-            refuse_remote(inbound.request)
-        elif call.surface.name == "chat":
-            lines = outline(inbound.fields)
-            refuse_remote_in_chat(lines)
-            if mends:
-                inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(lines))
+        leg = self._leg(call.surface, inbound, body, route)
         admission = self._admit(call, inbound, route, len(body))
         job = Job(
-            call, inbound, body, traceparent, route, admission, reply, self._metrics, self._clock, mends
+            call, inbound, body, headers, traceparent, admission, reply, self._metrics, self._clock
         )
         self._calls.add(call)
         try:
-            if isinstance(inbound, Retold):
-                if isinstance(inbound, Neutral):
-                    call.dropped = tuple(name[:DROPPED_CHARS] for name in inbound.request.dropped[:DROPPED])
-                if inbound.stream:
-                    job.encoder = reply.encoder = inbound.told.encoder(inbound.request, job.meta())
-            await self._dispatcher.serve(job)
+            job.take(leg)
+            await self._chain.serve(job, self._further)
         except ClientGone:
             given_up = Overloaded(f"the request was cancelled by {call.cancelled_by}")
             left = call.cancelled_by == "client"
             job.settle("cancelled", 200 if reply.started else LEFT if left else call.surface.status(given_up))
             if not left:
                 reply.error(given_up)
+        except Refused as refused:
+            job.settle("refused" if refused.status < 500 else "failed", refused.status)
+            reply.passed = refused.passed
+            reply.whole(refused.status, refused.content_type, refused.body)
         except FlockError as error:
             outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
             job.settle(outcome, 200 if reply.started else call.surface.status(error))
@@ -101,6 +99,25 @@ class Pipeline:
         finally:
             job.settle("failed", 500)
             self._calls.finish(call)
+
+    def _leg(
+        self, surface: Surface, inbound: Inbound, body: bytes, route: Route, *, told: bool = False
+    ) -> Leg:
+        """The way to a model; `told`: the client has heard the beginning of an answer in our words.
+
+        Raises BadRequest.
+        """
+        if not route.vendor:
+            mends = not (self._unmended and self._unmended & {route.model_id, "*"})
+            return to_cluster(surface, inbound, body, route, mends=mends)
+        manner = self._hosted.manner(surface, route)
+        if manner == "native" and told:
+            manner = "translated"
+        return to_vendor(surface, inbound, body, route, manner)
+
+    def _further(self, job: Job, route: Route) -> Leg:
+        told = job.reply.started and job.encoder is not None
+        return self._leg(job.call.surface, job.asked, job.asked_body, route, told=told)
 
     def _resolve(self, call: Call, inbound: Inbound) -> Route:
         """The model asked for. Raises UnknownModel, Forbidden, BadRequest."""

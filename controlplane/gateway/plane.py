@@ -114,7 +114,7 @@ class DataPlane:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             asked.parts = []
             if asked.path in SURFACES:
-                await self._pipeline.run(asked.call, body, _traceparent(asked), reply)
+                await self._pipeline.run(asked.call, body, asked.headers, _traceparent(asked), reply)
             else:
                 await self._questions.answer(asked, body, reply)
         except FlockError as error:

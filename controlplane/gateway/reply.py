@@ -21,13 +21,14 @@ _FINAL: Final = (Unauthenticated, QuotaSpent, NotFound)
 
 class Reply:
     """What a call says to its client. `started`: the status line is out, so errors must go in-band. `encoder`: that
-    of a translated stream."""
+    of a translated stream. `passed`: header lines of a vendor's answer, for its client."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._call = asked.call
         self.started = False
         self.encoder: Encoder | None = None
+        self.passed = b""
         self._last = self._said = asked.call.started
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
@@ -78,11 +79,13 @@ class Reply:
             return b"x-request-id: %b\r\n" % call.request_id.encode()
         more = b""
         if call.attempts:
-            more = _where(call.node_name, call.attempts[-1].decision.reason)
+            reason = call.attempts[-1].decision.reason
+            more = _where(call.node_name, ", ".join((*call.hops, reason)) if call.hops else reason)
         if call.dropped:
             more += b"x-flock-dropped: %b\r\n" % _safe(", ".join(call.dropped))[:MAX_DROPPED]
         if call.estimated:
             more += b"x-flock-tokens: estimated\r\n"
+        more += self.passed
         return b"x-request-id: %b\r\nx-flock-queue-ms: %d\r\n%b%b" % (
             call.request_id.encode(),
             call.queue_s * 1000,
@@ -103,7 +106,7 @@ def _which(model: str) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _where(node: str, reason: str) -> bytes:
-    return b"x-flock-node: %b\r\nx-flock-route: %b\r\n" % (_safe(node), reason.encode())
+    return b"x-flock-node: %b\r\nx-flock-route: %b\r\n" % (_safe(node), _safe(reason))
 
 
 def _error_headers(error: FlockError) -> bytes:

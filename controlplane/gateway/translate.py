@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, NoReturn
 
 from controlplane.gateway.job import Job
-from controlplane.protocols.ir import Delta, Encoder, fold
+from controlplane.protocols.ir import Decoder, Delta, Encoder, fold
 from controlplane.protocols.rescue import ALL_KINDS, Kind
 from controlplane.protocols.translated import Retold, Translation, is_content
 from flockpy.clock import Clock
@@ -15,10 +15,20 @@ MAX_ANSWER: Final = 64 * 2**20
 """Bytes of an engine's stream that are kept until a whole answer can be made of them."""
 
 
-async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange, clock: Clock) -> None:
-    """Pass an engine's stream on. Raises ExchangeBroken, and FlockError for what the engine says in its stream."""
+async def stream(
+    job: Job,
+    inbound: Retold,
+    encoder: Encoder,
+    exchange: Exchange,
+    clock: Clock,
+    decoder: Decoder | None = None,
+) -> None:
+    """Pass an engine's stream on; `decoder` reads it where it is not in OpenAI's chat protocol.
+
+    Raises ExchangeBroken, and FlockError for what the engine says in its stream.
+    """
     call, reply, monotonic = job.call, job.reply, clock.monotonic
-    translation = _begin(job, inbound, whole=False)
+    translation = _begin(job, inbound, decoder, whole=False)
 
     def pass_on(data: bytes) -> "asyncio.Future[None] | None":
         now = monotonic()
@@ -53,10 +63,18 @@ async def stream(job: Job, inbound: Retold, encoder: Encoder, exchange: Exchange
     reply.end_stream()
 
 
-async def collect(job: Job, inbound: Retold, exchange: Exchange, clock: Clock, *, streamed: bool) -> None:
+async def collect(
+    job: Job,
+    inbound: Retold,
+    exchange: Exchange,
+    clock: Clock,
+    decoder: Decoder | None = None,
+    *,
+    streamed: bool,
+) -> None:
     """Make a whole answer of an engine's, `streamed` or not. Raises ExchangeBroken, and FlockError as `stream` does."""
     call = job.call
-    translation = _begin(job, inbound, whole=True)
+    translation = _begin(job, inbound, decoder, whole=True)
     kept: list[Delta] = []
     size = 0
 
@@ -90,8 +108,10 @@ def _cut(job: Job, failure: FlockError) -> NoReturn:
     raise failure
 
 
-def _begin(job: Job, inbound: Retold, *, whole: bool) -> Translation:
+def _begin(job: Job, inbound: Retold, decoder: Decoder | None, *, whole: bool) -> Translation:
     off = frozenset[Kind]() if job.mends else ALL_KINDS
-    translation = Translation(inbound.request, seed=job.call.request_id, off=off, whole=whole)
+    translation = Translation(
+        inbound.request, seed=job.call.request_id, off=off, whole=whole, decoder=decoder
+    )
     job.call.events = lambda: translation.events
     return translation

@@ -11,6 +11,7 @@ from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
     Counted,
+    Decoder,
     Delta,
     Failure,
     ImagePart,
@@ -98,9 +99,16 @@ class Translation:
     """
 
     def __init__(
-        self, request: Request, *, seed: str, off: frozenset[Kind] = frozenset(), whole: bool = False
+        self,
+        request: Request,
+        *,
+        seed: str,
+        off: frozenset[Kind] = frozenset(),
+        whole: bool = False,
+        decoder: Decoder | None = None,
     ) -> None:
-        self._decoder = ChatDecoder()
+        """`decoder`: for what is not answered in OpenAI's chat protocol."""
+        self._decoder = decoder or ChatDecoder()
         tools = () if request.tool_choice == "none" else request.tools
         if request.format is not None:  # an answer that is to be JSON may look like a call in JSON
             off = off.union(_JSON_CALLS)
@@ -172,6 +180,17 @@ def retold_chat(inbound: Inbound, body: bytes, *, instructed: bool) -> tuple[Inb
         return inbound, body
     known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
     return Retold(**known, request=request, told=_CHAT), body
+
+
+def foreign_chat(inbound: Inbound, body: bytes) -> Neutral:
+    """A chat request for a model whose vendor speaks another protocol; `body` is what `inbound` was parsed from.
+
+    Raises BadRequest.
+    """
+    if inbound.choices > 1:
+        raise BadRequest("n: this model's vendor gives one answer", field="n", hint="n: 1")
+    known = {name: getattr(inbound, name) for name in Inbound.__struct_fields__}
+    return Neutral(**known, request=chat_request.request(body), told=_CHAT, size=len(body))
 
 
 def is_content(deltas: Iterable[Delta]) -> bool:

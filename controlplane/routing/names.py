@@ -1,6 +1,6 @@
 """The names a model goes by beside its id: aliases, globs, the picker's names, Ollama's and the hub's. Pure."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -31,11 +31,13 @@ class Alias:
 class Names:
     """What names beside ids stand for; targets as in `Alias`. `globs` are in the order in which they are tried.
 
-    `hub`: installed models by the reference they were fetched with, ``hf:owner/repo``.
+    `shipped` are the globs of last resort, behind the names of vendors' models. `hub`: installed models by the
+    reference they were fetched with, ``hf:owner/repo``.
     """
 
     exact: Mapping[str, str] = field(default_factory=dict[str, str])
     globs: tuple[tuple[Pattern, str], ...] = ()
+    shipped: tuple[tuple[Pattern, str], ...] = ()
     hub: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -66,9 +68,11 @@ def names_of(aliases: Iterable[Alias], models: Iterable[InstalledModel]) -> Name
     """The names that `aliases` (as `in_force` orders them) and where `models` came from make."""
     exact: dict[str, str] = {}
     globs: list[tuple[Pattern, str]] = []
+    shipped: list[tuple[Pattern, str]] = []
     for alias in aliases:
         if is_glob(alias.name):
-            globs.append((tuple(alias.name.split("*")), alias.model))
+            last = shipped if alias.source == "shipped" else globs
+            last.append((tuple(alias.name.split("*")), alias.model))
         else:
             exact[alias.name] = alias.model
     hub: dict[str, str] = {}
@@ -76,11 +80,17 @@ def names_of(aliases: Iterable[Alias], models: Iterable[InstalledModel]) -> Name
         if model.source.startswith(HUB):
             hub.setdefault(model.source, model.id)
             hub.setdefault(HUB + model.source.removeprefix(HUB).partition(":")[0], model.id)
-    return Names(exact, tuple(globs), hub)
+    return Names(exact, tuple(globs), tuple(shipped), hub)
 
 
-def meaning(name: str, ids: Container[str], names: Names) -> str | None:
-    """What `name` stands for: a model's id, which need not be installed, or ``auto``; None for nothing."""
+def meaning(
+    name: str, ids: Container[str], names: Names, is_hosted: Callable[[str], bool] = lambda _: False
+) -> str | None:
+    """What `name` stands for: a model's id, which need not be installed, or ``auto``; None for nothing.
+
+    `is_hosted`: a vendor that may be asked has it. What an admin says of a name goes before that, what is shipped
+    behind it.
+    """
     if not name or name == AUTO:
         return AUTO
     for form in (name, from_picker(name), name.removesuffix(LATEST), name.removeprefix(HUB)):
@@ -92,7 +102,12 @@ def meaning(name: str, ids: Container[str], names: Names) -> str | None:
         return fetched
     if name.startswith(PICKED):
         return None  # somebody picked a model of ours that is gone
-    return next((target or None for pattern, target in names.globs if _matches(pattern, name)), None)
+    for pattern, target in names.globs:
+        if _matches(pattern, name):
+            return target or None
+    if is_hosted(name):
+        return name
+    return next((target or None for pattern, target in names.shipped if _matches(pattern, name)), None)
 
 
 def trouble(alias: Alias, ids: Container[str]) -> str | None:

@@ -32,7 +32,7 @@ class Wanted:
 
 def is_auto(name: str, table: RoutingTable) -> bool:
     """Whether `name` leaves the choice to us, by itself or as an alias: only then `resolve` looks at what is wanted."""
-    return meaning(name, table.routes, table.names) == AUTO
+    return _meaning(name, table) == AUTO
 
 
 def resolve(
@@ -40,13 +40,13 @@ def resolve(
 ) -> Route | Unknown:
     """The route of `name`: a model's id or another name of it; ``auto`` or "" is the default model, or a better fit
     among the `allowed` ones. A name is taken at its word: the model it stands for may be one that is not allowed."""
-    meant = name if name in table.routes else meaning(name, table.routes, table.names)
+    meant = name if name in table.routes else _meaning(name, table)
     if meant is None:
         return Unknown(
             name, near_names(name, table, allowed), "" if table.routes else "no model is installed"
         )
     if meant != AUTO:
-        route = table.routes.get(meant)
+        route = find(meant, table)
         if route is None:
             why = f"{name[:200]!r} stands for {meant}, which is not installed{_installed(table, allowed)}"
             return Unknown(name, near_names(name, table, allowed), why)
@@ -70,6 +70,15 @@ def resolve(
         )
 
     return min(fitting, key=rank)
+
+
+def find(model_id: str, table: RoutingTable) -> Route | None:
+    """The route of a model by its id, the cluster's or a vendor's."""
+    return table.routes.get(model_id) or table.hosted.route(model_id)
+
+
+def _meaning(name: str, table: RoutingTable) -> str | None:
+    return meaning(name, table.routes, table.names, lambda name: table.hosted.route(name) is not None)
 
 
 def near_names(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:

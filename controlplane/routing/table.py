@@ -1,14 +1,16 @@
 """What can be served right now, as the data path sees it: rebuilt from the cluster's picture on each change. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.views import PlacementView, by_model, is_routable, model_condition, models, why_not
 from controlplane.routing.names import Names, in_force, names_of
 from flockpy.aliases import AUTO
 from flockpy.placement import Capability, Endpoint, Ready
+from flockpy.vendors import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Route:
     """A model that may be asked for. `context_window` is the widest of its replicas, else what it was trained for.
 
     `loading`: a placement is on its way to ready. `failure` is why nothing will come of it without a hand, else None.
+    `vendor` has it, "" for the cluster's own; such a model's `price` is known if its catalog says it, and `label` is
+    what stands for it in metrics, where names that clients make up must not be.
     """
 
     model_id: str
@@ -42,6 +46,31 @@ class Route:
     replicas: tuple[Replica, ...] = ()
     loading: bool = False
     failure: str | None = None
+    vendor: str = ""
+    label: str = ""
+    price: Price | None = None
+
+
+class Hosted(Protocol):
+    """The models of vendors that may be asked."""
+
+    def route(self, name: str) -> Route | None:
+        """The route of a vendor's id; None when no vendor has it, or none may be asked for it."""
+        ...
+
+    def listed(self) -> Sequence[Route]:
+        """Those that are known by name, to be shown to clients."""
+        ...
+
+
+class NoneHosted:
+    """No vendor may be asked."""
+
+    def route(self, name: str) -> Route | None:
+        return None
+
+    def listed(self) -> Sequence[Route]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +81,7 @@ class RoutingTable:
     routes: Mapping[str, Route]
     default_model: str | None
     names: Names = field(default_factory=Names)
+    hosted: Hosted = field(default_factory=NoneHosted)
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -61,7 +91,10 @@ class RoutingTable:
 
 
 def build_table(
-    state: ClusterState, default_model: str, aliases: Mapping[str, str] = MappingProxyType({})
+    state: ClusterState,
+    default_model: str,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    hosted: Hosted | None = None,
 ) -> RoutingTable:
     """The table of a picture. `default_model` "" picks: a real model before the self-test one, a served one before
     an idle one, then the oldest. `aliases`: those of the configuration."""
@@ -82,7 +115,7 @@ def build_table(
             failure=why_not(state, model.id, of_model) if condition == "failed" else None,
         )
     names = names_of(in_force(aliases, state.aliases), installed.values())
-    return RoutingTable(state.version, routes, default_model or _pick_default(routes), names)
+    return RoutingTable(state.version, routes, default_model or _pick_default(routes), names, hosted or NoneHosted())
 
 
 def _replica(placement: PlacementView) -> Replica | None:

@@ -131,8 +131,8 @@ class Meter:
             actual = record.prompt_tokens + record.completion_tokens
             self._quotas[key.id] = quota.settle(known, admission.reserved, actual, admission.day)
         if record.tokens_source == "engine" and record.prompt_tokens:
-            ratio = self._ratios.get(ticket.model, estimate.UNKNOWN)
-            self._ratios[ticket.model] = estimate.learn(ratio, ticket.prompt_bytes, record.prompt_tokens)
+            ratio = self._ratios.get(record.model, estimate.UNKNOWN)
+            self._ratios[record.model] = estimate.learn(ratio, ticket.prompt_bytes, record.prompt_tokens)
 
     def _quota(self, key: Key) -> Quota | None:
         if key.daily_token_quota is None:

@@ -90,4 +90,6 @@ def _title(name: str) -> str:
 
 
 def _cell(value: Json) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
     return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,70 @@
+"""The vendors that may be asked, and which model is whose."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from controlplane.egress.anthropic import Anthropic
+from controlplane.egress.base import Vendor
+from controlplane.routing.table import Route
+from flockpy.aliases import MAX_CHARS
+from flockpy.config import Fallback
+from flockpy.globs import fits
+from flockpy.placement import Capability
+from flockpy.vendors import VendorCatalog
+
+REMEMBERED: Final = 1024
+"""Names of vendors' models whose routes are kept: clients make names up."""
+_UNKNOWN: Final[tuple[Capability, ...]] = ("chat", "completion", "embedding", "tools", "vision", "transcription")
+"""What is believed of a model that the catalog does not know; its vendor knows better."""
+
+
+class Vendors:
+    """The models of `vendors` for the routing table, see `Hosted`; a name that several claim is the first one's.
+
+    `allowed`: ids, or globs for them; () allows all. `location` is where Vertex is asked, for its prices.
+    """
+
+    def __init__(
+        self, vendors: Iterable[Vendor], catalog: VendorCatalog, allowed: Sequence[str], location: str = ""
+    ) -> None:
+        self.by_name: Mapping[str, Vendor] = {vendor.name: vendor for vendor in vendors}
+        self._catalog = catalog
+        self._allowed = tuple(allowed)
+        self._location = location
+        self.route: Callable[[str], Route | None] = lru_cache(maxsize=REMEMBERED)(self._route)
+
+    def listed(self) -> Sequence[Route]:
+        names = [model.id for vendor in self.by_name for model in self._catalog.listed(vendor)]
+        routes = [self.route(name) for name in dict.fromkeys(names)]
+        return [route for route in routes if route is not None]
+
+    def _route(self, name: str) -> Route | None:
+        if len(name) > MAX_CHARS or (self._allowed and not any(fits(glob, name) for glob in self._allowed)):
+            return None
+        vendor = next((vendor.name for vendor in self.by_name.values() if vendor.claims(name)), None)
+        if vendor is None:
+            return None
+        known = self._catalog.find(vendor, name, self._location)
+        if known is None:
+            return Route(name, _UNKNOWN, 0, 0.0, vendor=vendor, label=f"{vendor}/other")
+        label = f"{vendor}/{known.id}"
+        return Route(
+            name,
+            known.capabilities,
+            known.context_window,
+            0.0,
+            vendor=vendor,
+            label=label,
+            price=known.price,
+        )
+
+
+def vendors_of(fallback: Fallback) -> list[Vendor]:
+    """The vendors that the configuration gives a key, in the order in which a name is offered to them."""
+    if not fallback.enabled:
+        return []
+    vendors: list[Vendor] = []
+    if fallback.anthropic_api_key:
+        vendors.append(Anthropic(fallback.anthropic_api_key, fallback.anthropic_url))
+    return vendors

@@ -1,0 +1,197 @@
+"""One try with a vendor: bytes pass as they are where the client speaks its protocol, else they are told anew."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from controlplane.egress.base import Manner, Posting, Question, Vendor
+from controlplane.gateway import translate
+from controlplane.gateway.call import Attempt, VendorDecision
+from controlplane.gateway.heard import Heard, Unframed
+from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
+from controlplane.gateway.stream import Tap
+from controlplane.protocols.base import Surface, read_fields
+from controlplane.protocols.translated import Neutral
+from controlplane.routing.table import Route
+from flockpy.clock import Clock
+from flockpy.errors import EngineDied, EngineUnreachable, FlockError
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, Silent, origin_of
+
+MAX_ANSWER: Final = 256 * 2**20
+MAX_REFUSAL: Final = 2**20
+_JSON: Final = b"application/json"
+_OF_OUR_KEY: Final = frozenset({401, 403})
+"""Statuses that may speak of the leader's own key: told in our words."""
+
+
+class Refused(Exception):
+    """A vendor's own error answer, to be passed on as it is where nobody else can be asked; `error`: what it means."""
+
+    def __init__(
+        self, error: FlockError, status: int, content_type: bytes, body: bytes, passed: bytes
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+        self.passed = passed
+
+
+class HostedForwarder:
+    """`client`: connections to the outside. `vendors`: those that may be asked, by name."""
+
+    def __init__(self, client: Client, vendors: Mapping[str, Vendor], clock: Clock) -> None:
+        self._client = client
+        self._vendors = vendors
+        self._clock = clock
+
+    def manner(self, surface: Surface, route: Route) -> Manner | None:
+        """How requests of a surface reach a vendor's model; None when they cannot."""
+        return self._vendors[route.vendor].manner(surface.name, route.model_id)
+
+    async def serve(self, job: Job) -> None:
+        """Raises FlockError, Refused, ClientGone."""
+        call, model = job.call, job.route.model_id
+        vendor = self._vendors[job.route.vendor]
+        call.node_id = call.node_name = vendor.name
+        call.stage = "prefilling"
+        attempt = Attempt(VendorDecision(vendor.name, model))
+        call.attempts = (*call.attempts, attempt)
+        try:
+            posting = await vendor.posting(_question(job))
+            exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
+            await self._exchange(job, vendor, posting, exchange)
+        except ConnectError as error:
+            attempt.error = str(error)
+            raise EngineUnreachable(f"{vendor.name} cannot be reached: {error}", retry_after=5) from None
+        except ExchangeBroken as error:
+            if call.cancelled_by:
+                raise ClientGone from None
+            attempt.error = str(error)
+            if call.first_byte is None:
+                raise EngineUnreachable(f"{vendor.name} did not answer: {error}", retry_after=2) from None
+            raise EngineDied(f"{vendor.name} broke off: {error}", retry_after=1) from None
+        except (FlockError, Refused) as error:
+            attempt.error = str(error)
+            raise
+
+    async def _exchange(self, job: Job, vendor: Vendor, posting: Posting, exchange: Exchange) -> None:
+        call = job.call
+        call.on_cancel = exchange.abort
+        try:
+            if call.cancelled_by:
+                raise ClientGone
+            while isinstance(answer := await exchange.head(), Silent):
+                if job.encoder is not None:
+                    job.reply.tick(self._clock.monotonic())
+            if answer.status >= 300:
+                raise await _refusal(job, vendor, answer, exchange)
+            if not job.native:
+                await self._translate(job, posting, exchange)
+                return
+            job.reply.passed = passed_headers(answer.headers)
+            if call.stream:
+                await self._relay(job, posting, exchange)
+            else:
+                await self._whole(job, posting, answer, exchange)
+        finally:
+            call.on_cancel = None
+            exchange.abort()
+
+    async def _translate(self, job: Job, posting: Posting, exchange: Exchange) -> None:
+        inbound = job.inbound
+        if not isinstance(inbound, Neutral) or posting.reader is None:
+            raise TypeError(f"{posting} is not to be read")
+        reader = posting.reader()
+        decoder = Unframed(reader, posting.unframe()) if posting.unframe else reader
+        if job.encoder is None:
+            await translate.collect(job, inbound, exchange, self._clock, decoder, streamed=True)
+        else:
+            await translate.stream(job, inbound, job.encoder, exchange, self._clock, decoder)
+
+    async def _relay(self, job: Job, posting: Posting, exchange: Exchange) -> None:
+        call, reply, monotonic = job.call, job.reply, self._clock.monotonic
+        unframe = posting.unframe and posting.unframe()
+        heard = Heard(posting.reader()) if posting.reader else None
+        tap = Tap(call.surface, hide_usage=posting.hide_usage, fixes=()) if heard is None else None
+        call.events = lambda: heard.events if heard else tap.events if tap else 0
+
+        def pass_on(data: bytes) -> "asyncio.Future[None] | None":
+            now = monotonic()
+            if unframe and not (data := unframe.feed(data)):
+                return None
+            if heard:
+                heard.feed(data)
+                if heard.failure is not None and call.first_byte is None:
+                    raise heard.failure  # nobody has seen anything of it: another model may be asked
+            if call.first_byte is None:
+                call.first_byte, call.stage = now, "generating"
+            out = tap.feed(data) if tap else data
+            _settle_at_the_end(job, heard, tap)
+            return reply.push(out, now) if out else None
+
+        await exchange.relay(pass_on, lambda: None)
+        if heard and not heard.done:
+            heard.end()
+        failed = heard.failure is not None if heard else bool(tap and tap.failure())
+        _settle_at_the_end(job, heard, tap)
+        if not failed and not (heard.done if heard else tap and tap.done):
+            raise ExchangeBroken("it ended its answer half way", answered=True)
+        reply.end_stream(tap.rest() if tap else b"")
+
+    async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:
+        body = await exchange.body(MAX_ANSWER)
+        job.call.first_byte = self._clock.monotonic()
+        if posting.reader:
+            heard = Heard(posting.reader())
+            heard.whole(body)
+            usage = heard.usage
+        else:
+            usage = job.call.surface.usage(body)
+        job.settle("ok", 200, usage, body)
+        job.reply.whole(200, answer.get(b"content-type") or _JSON, body)
+
+
+def _question(job: Job) -> Question:
+    call, inbound = job.call, job.inbound
+    bound = job.admission.max_tokens_cap
+    if job.native:
+        fields = inbound.fields
+        if not fields and call.surface.name != "transcriptions":
+            fields = read_fields(job.body)
+        headers = asked_headers(job.headers)
+        return Question(
+            call.surface.name, job.route.model_id, call.stream, job.body, fields, None, headers, bound
+        )
+    if not isinstance(inbound, Neutral):
+        raise TypeError(f"{job.route.model_id} is asked in no protocol of its vendor")
+    request = inbound.request
+    if request.max_tokens is None and bound:
+        request = msgspec.structs.replace(request, max_tokens=bound)
+    return Question(call.surface.name, job.route.model_id, True, b"", {}, request, ())
+
+
+def _settle_at_the_end(job: Job, heard: Heard | None, tap: Tap | None) -> None:
+    """Before the client can have seen the end: whoever got an answer has a record of it."""
+    if job.call.record is not None:
+        return
+    if heard and (heard.done or heard.failure is not None):
+        job.settle("ok" if heard.failure is None else "failed", 200, heard.usage)
+    elif tap and (tap.done or tap.failure()):
+        job.settle("failed" if tap.failure() else "ok", 200, tap.usage())
+
+
+async def _refusal(job: Job, vendor: Vendor, answer: Head, exchange: Exchange) -> FlockError | Refused:
+    """What to raise for an error answer."""
+    body = await exchange.body(MAX_REFUSAL)
+    if answer.status < 400:
+        return EngineDied(f"{vendor.name} answered with status {answer.status}", retry_after=1)
+    error = vendor.refusal(answer.status, body, wait_of(answer.get(b"retry-after")))
+    if not job.native or job.reply.started or answer.status in _OF_OUR_KEY:
+        return error
+    content_type = answer.get(b"content-type") or _JSON
+    return Refused(error, answer.status, content_type, body, passed_headers(answer.headers))

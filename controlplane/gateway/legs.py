@@ -1,0 +1,60 @@
+"""A request as it goes to one model: what is read and told anew depends on who is asked. Pure."""
+
+from typing import Final
+
+import msgspec
+
+from controlplane.egress.base import Manner
+from controlplane.protocols.base import Inbound, Surface
+from controlplane.protocols.chat_outline import instructs_oddly, outline
+from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
+from controlplane.protocols.translated import Neutral, foreign_chat, retold_chat
+from controlplane.routing.table import Route
+from flockpy.errors import BadRequest
+
+DROPPED: Final = 32
+DROPPED_CHARS: Final = 80
+"""Names of dropped fields that are kept, and characters of each: they are the client's, and receipts live long."""
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """`inbound` and `body` as they are dealt with on the way to `route`; `mends`: a wrong answer is put right;
+    `native`: the bytes of a vendor's answer are the client's."""
+
+    route: Route
+    inbound: Inbound
+    body: bytes
+    mends: bool = False
+    native: bool = False
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What of the client's request is not carried over."""
+        if self.native or not isinstance(self.inbound, Neutral):
+            return ()
+        return tuple(name[:DROPPED_CHARS] for name in self.inbound.request.dropped[:DROPPED])
+
+
+def to_cluster(surface: Surface, inbound: Inbound, body: bytes, route: Route, *, mends: bool) -> Leg:
+    """On the way to an engine of ours. Raises BadRequest for what must not reach one."""
+    if isinstance(inbound, Neutral):
+        refuse_remote(inbound.request)
+    elif surface.name == "chat":
+        lines = outline(inbound.fields)
+        refuse_remote_in_chat(lines)
+        if mends:
+            inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(lines))
+    return Leg(route, inbound, body, mends)
+
+
+def to_vendor(surface: Surface, inbound: Inbound, body: bytes, route: Route, manner: Manner | None) -> Leg:
+    """On the way to a vendor, which fetches what pictures point at by itself. Raises BadRequest."""
+    if manner is None:
+        raise BadRequest(
+            f"model {route.model_id} of {route.vendor} cannot be asked on this route",
+            field="model",
+            hint="ask it on /v1/chat/completions or /v1/messages",
+        )
+    if manner == "translated" and surface.name == "chat":
+        inbound = foreign_chat(inbound, body)
+    return Leg(route, inbound, body, native=manner == "native")

@@ -1,0 +1,41 @@
+"""Heads of requests to vendors and of their answers: what goes out, and what of it reaches the client. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+from controlplane.egress.base import Headers, Posting
+from controlplane.egress.verdict import LONGEST_WAIT
+
+_WHO: Final = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization", b"host"})
+"""Headers by which a client says who it is, to us alone."""
+_PASSED: Final = (b"anthropic-", b"x-ratelimit-", b"openai-", b"request-id", b"retry-after", b"x-should-retry")
+_OURS: Final = frozenset({b"anthropic-organization-id", b"openai-organization", b"openai-project"})
+"""What a vendor says of the leader's own account."""
+
+
+def head_of(posting: Posting) -> bytes:
+    """The head of the request. A vendor's name is in no other header than those of `posting`."""
+    parts = urlsplit(posting.url)
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    host = parts.netloc.rpartition("@")[2]
+    lines = [f"POST {target} HTTP/1.1\r\nhost: {host}\r\n".encode("ascii")]
+    lines += [b"%b: %b\r\n" % header for header in posting.headers]
+    return b"".join(lines) + b"content-length: %d\r\n\r\n" % len(posting.body)
+
+
+def asked_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The client's headers, but those that say who it is."""
+    return tuple(header for header in headers if header[0] not in _WHO)
+
+
+def passed_headers(headers: Headers) -> bytes:
+    """Lines of a vendor's answer that are for the client."""
+    passed = (header for header in headers if header[0].startswith(_PASSED) and header[0] not in _OURS)
+    return b"".join(b"%b: %b\r\n" % header for header in passed)
+
+
+def wait_of(value: bytes) -> int | None:
+    """The seconds of a ``retry-after``; None for a date, or without one."""
+    text = value.decode("latin-1").strip()
+    return min(int(text), LONGEST_WAIT) if text.isdecimal() and len(text) < 10 else None

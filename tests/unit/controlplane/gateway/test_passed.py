@@ -1,0 +1,70 @@
+"""What goes out to a vendor in a head, and what of its answer's head reaches the client."""
+
+import pytest
+
+from controlplane.egress.base import Posting
+from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
+
+
+def posting(url: str) -> Posting:
+    return Posting(url, ((b"x-api-key", b"secret"), (b"content-type", b"application/json")), b"{}", None)
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "host"),
+    [
+        ("https://api.example/v1/messages", b"/v1/messages", b"api.example"),
+        ("http://127.0.0.1:9/base/v1/x?alt=sse", b"/base/v1/x?alt=sse", b"127.0.0.1:9"),
+        ("https://h/model/a%3A0/invoke", b"/model/a%3A0/invoke", b"h"),
+        ("https://user:word@h", b"/", b"h"),
+    ],
+)
+def test_a_head_says_where_and_what(url: str, target: bytes, host: bytes):
+    head = head_of(posting(url))
+    assert head == (
+        b"POST %b HTTP/1.1\r\nhost: %b\r\nx-api-key: secret\r\ncontent-type: application/json\r\n"
+        b"content-length: 2\r\n\r\n" % (target, host)
+    )
+
+
+def test_the_clients_key_goes_to_no_vendor():
+    given = [
+        (b"authorization", b"Bearer sk-orc-1"),
+        (b"x-api-key", b"sk-orc-1"),
+        (b"cookie", b"a=b"),
+        (b"proxy-authorization", b"Basic x"),
+        (b"host", b"here"),
+        (b"anthropic-beta", b"one"),
+    ]
+    assert asked_headers(given) == ((b"anthropic-beta", b"one"),)
+
+
+def test_limits_pass_and_the_leaders_account_does_not():
+    told = passed_headers(
+        (
+            (b"anthropic-ratelimit-requests-remaining", b"9"),
+            (b"anthropic-organization-id", b"org"),
+            (b"openai-organization", b"org"),
+            (b"openai-processing-ms", b"12"),
+            (b"x-ratelimit-remaining-tokens", b"5"),
+            (b"request-id", b"req_v"),
+            (b"retry-after", b"3"),
+            (b"x-should-retry", b"true"),
+            (b"set-cookie", b"a=b"),
+            (b"content-length", b"9"),
+            (b"transfer-encoding", b"chunked"),
+            (b"x-request-id", b"theirs"),
+        )
+    )
+    assert told == (
+        b"anthropic-ratelimit-requests-remaining: 9\r\nopenai-processing-ms: 12\r\n"
+        b"x-ratelimit-remaining-tokens: 5\r\nrequest-id: req_v\r\nretry-after: 3\r\nx-should-retry: true\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(b"3", 3), (b" 3 ", 3), (b"999", 30), (b"", None), (b"Wed, 21 Oct 2015 07:28:00 GMT", None), (b"-1", None)],
+)
+def test_a_wait_is_read_in_seconds(value: bytes, seconds: int | None):
+    assert wait_of(value) == seconds
