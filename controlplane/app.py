@@ -14,8 +14,8 @@ from controlplane.cluster.operations import Operations
 from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
 from controlplane.cluster.views import models
-from controlplane.gateway.access import Authenticator
 from controlplane.egress.registry import Vendors, vendors_of
+from controlplane.gateway.access import Authenticator
 from controlplane.gateway.call import Calls
 from controlplane.gateway.chain import Chain
 from controlplane.gateway.counting import Counter
@@ -102,6 +102,7 @@ async def serve(
         services = Services(
             settings=settings,
             cluster=cluster,
+            hosted=vendors,
             operations=Operations(cluster),
             keyring=keyring,
             join_tokens=joins,
@@ -137,7 +138,7 @@ async def serve(
                 unmended=frozenset(config.router.unmended_models.split()),
             ),
             questions=Questions(
-                table=table, installed=lambda: models(cluster.state), counter=Counter(client, table)
+                table=table, installed=lambda: models(cluster.state), counter=Counter(client, hosted, table)
             ),
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,

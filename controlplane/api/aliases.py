@@ -53,7 +53,7 @@ async def set_alias(data: JSONBody[SetAlias], request: ApiRequest, services: Nee
     ids = views.models(services.cluster.state)
     if alias.name in ids:
         raise Conflict(f"A model is called {alias.name}, and its own name goes first.", field="name")
-    if (trouble := names.trouble(alias, ids)) is not None:
+    if (trouble := _trouble(alias, services)) is not None:
         near = difflib.get_close_matches(alias.model, ids, n=1)
         meant = f"; perhaps you meant {near[0]}" if near else ""
         raise UnknownModel(f"{trouble}{meant}.", field="model", hint="all of them: flockpy model ls")
@@ -89,5 +89,9 @@ def _in_force(services: Needs) -> list[Alias]:
 
 
 def _shown(alias: names.Alias, services: Needs) -> Alias:
-    trouble = names.trouble(alias, views.models(services.cluster.state))
-    return Alias(alias.name, alias.model, alias.source, trouble)
+    return Alias(alias.name, alias.model, alias.source, _trouble(alias, services))
+
+
+def _trouble(alias: names.Alias, services: Needs) -> str | None:
+    ids = views.models(services.cluster.state)
+    return names.trouble(alias, ids, lambda name: services.hosted.route(name) is not None)

@@ -10,6 +10,7 @@ from controlplane.api.live import LiveRequests
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
+from controlplane.routing.table import Hosted
 from controlplane.tenants.audit import Audit
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
@@ -29,6 +30,7 @@ class Services:
 
     settings: Settings
     cluster: Cluster
+    hosted: Hosted
     operations: Operations
     keyring: Keyring
     join_tokens: JoinTokens

@@ -16,7 +16,7 @@ VERSION: Final = b"2023-06-01"
 _CHATS: Final = frozenset({"chat", "messages", "ollama", "responses"})
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
@@ -47,8 +47,7 @@ class Anthropic:
     async def posting(self, question: Question) -> Posting:
         return self._posting("/v1/messages", question)
 
-    def counting(self, question: Question) -> Posting:
-        """What asks for the number of a prompt's tokens."""
+    async def counting(self, question: Question) -> Posting:
         return self._posting("/v1/messages/count_tokens", question)
 
     def _posting(self, path: str, question: Question) -> Posting:

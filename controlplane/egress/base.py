@@ -93,6 +93,11 @@ class Vendor(Protocol):
         or where they cannot be had."""
         ...
 
+    async def counting(self, question: Question) -> Posting | None:
+        """What to send to have the prompt of a Messages request counted, answered by ``{"input_tokens": N}``; None
+        where the vendor counts none. Raises as `posting` does."""
+        ...
+
     def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
         """The error a client is told for an error answer (status 400 or above) of this vendor, whose own words on when
         to come back are `retry_after`, in seconds."""

@@ -15,7 +15,14 @@ from flockpy.vendors import VendorCatalog
 
 REMEMBERED: Final = 1024
 """Names of vendors' models whose routes are kept: clients make names up."""
-_UNKNOWN: Final[tuple[Capability, ...]] = ("chat", "completion", "embedding", "tools", "vision", "transcription")
+_UNKNOWN: Final[tuple[Capability, ...]] = (
+    "chat",
+    "completion",
+    "embedding",
+    "tools",
+    "vision",
+    "transcription",
+)
 """What is believed of a model that the catalog does not know; its vendor knows better."""
 
 

@@ -36,7 +36,9 @@ def verdict(vendor: str, status: int, message: str, retry_after: int | None) -> 
             retry_after=LONGEST_WAIT,
         )
     if status in (402, 403):
-        return EngineUnreachable(said, hint="it is a matter of the leader's account", retry_after=LONGEST_WAIT)
+        return EngineUnreachable(
+            said, hint="it is a matter of the leader's account", retry_after=LONGEST_WAIT
+        )
     if status == 404:
         return UnknownModel(said, field="model")
     if status == 413:

@@ -129,4 +129,3 @@ class Chain:
         if call.first_byte is not None:
             took = call.first_byte - call.started
             self._latencies.observe(call.model, took, self._clock.monotonic())
-

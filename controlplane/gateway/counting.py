@@ -6,7 +6,9 @@ from typing import Final
 
 import msgspec
 
+from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call
+from controlplane.gateway.hosted import HostedForwarder
 from controlplane.gateway.outbound import translated
 from controlplane.gateway.pipeline import unknown_model
 from controlplane.gateway.upstream import head_of
@@ -37,18 +39,22 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class Counter:
-    def __init__(self, client: Client, table: Callable[[], RoutingTable]) -> None:
+    def __init__(self, client: Client, hosted: HostedForwarder, table: Callable[[], RoutingTable]) -> None:
         self._client = client
+        self._hosted = hosted
         self._table = table
 
-    async def count(self, call: Call, request: Request, size: int) -> int:
-        """Tokens of the prompt; `size` is that of its body in bytes.
+    async def count(self, call: Call, request: Request, body: bytes, headers: Headers) -> int:
+        """Tokens of the prompt that `request` was read from `body` for; `headers` are the client's.
 
         Where no engine can tell, an estimate that errs high, which the call's `estimated` says. Raises UnknownModel,
-        Forbidden.
+        Forbidden, and what a vendor refuses.
         """
+        size = len(body)
         route = self._route(call, request, size)
         call.model = route.model_id
+        if route.vendor and (count := await self._hosted.count(route, body, headers)) is not None:
+            return count
         for replica in route.replicas:
             quirks = quirks_of(replica.engine)
             if not quirks.counts_tokens_at or request.raw:

@@ -86,9 +86,7 @@ class Forwarder:
             attempt.error = str(error)
             raise
 
-    async def _exchange(
-        self, job: Job, exchange: Exchange, fixes: Fixes, engine: str, *, live: bool
-    ) -> None:
+    async def _exchange(self, job: Job, exchange: Exchange, fixes: Fixes, engine: str, *, live: bool) -> None:
         call = job.call
         call.on_cancel = exchange.abort
         try:
@@ -198,4 +196,3 @@ def _too_long(job: Job, context_window: int) -> bool:
     if surface.capability == "embedding" or inbound.texts > 1 or surface.wanted(inbound).vision:
         return False
     return 0 < context_window * MOST_BYTES < len(job.body)
-

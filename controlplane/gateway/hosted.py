@@ -1,7 +1,8 @@
 """One try with a vendor: bytes pass as they are where the client speaks its protocol, else they are told anew."""
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -18,13 +19,24 @@ from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
 from flockpy.clock import Clock
 from flockpy.errors import EngineDied, EngineUnreachable, FlockError
-from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, Silent, origin_of
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, HttpError, Silent, origin_of
+
+log = logging.getLogger(__name__)
 
 MAX_ANSWER: Final = 256 * 2**20
 MAX_REFUSAL: Final = 2**20
+COUNT_S: Final = 30.0
+"""How long a count of tokens may take, after which an estimate has to do."""
 _JSON: Final = b"application/json"
 _OF_OUR_KEY: Final = frozenset({401, 403})
 """Statuses that may speak of the leader's own key: told in our words."""
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
+_COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class Refused(Exception):
@@ -78,6 +90,35 @@ class HostedForwarder:
         except (FlockError, Refused) as error:
             attempt.error = str(error)
             raise
+
+    async def count(self, route: Route, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+        """Tokens of the prompt in the body of a Messages request, as the model's vendor counts them; None where it
+        does not. Raises FlockError for its refusal."""
+        vendor = self._vendors[route.vendor]
+        fields, asked = read_fields(body), asked_headers(headers)
+        posting = await vendor.counting(
+            Question("messages", route.model_id, False, body, fields, None, asked)
+        )
+        if posting is None:
+            return None
+        try:
+            async with asyncio.timeout(COUNT_S):
+                exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
+                try:
+                    while isinstance(answer := await exchange.head(), Silent):
+                        pass
+                    told = await exchange.body(MAX_REFUSAL)
+                finally:
+                    exchange.abort()
+        except (HttpError, TimeoutError) as error:
+            log.warning("%s counted no tokens: %s", vendor.name, error or "it took too long")
+            return None
+        if answer.status >= 400:
+            raise vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
+        try:
+            return _COUNTED.decode(told).input_tokens
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     async def _exchange(self, job: Job, vendor: Vendor, posting: Posting, exchange: Exchange) -> None:
         call = job.call

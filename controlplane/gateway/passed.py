@@ -9,7 +9,14 @@ from controlplane.egress.verdict import LONGEST_WAIT
 
 _WHO: Final = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization", b"host"})
 """Headers by which a client says who it is, to us alone."""
-_PASSED: Final = (b"anthropic-", b"x-ratelimit-", b"openai-", b"request-id", b"retry-after", b"x-should-retry")
+_PASSED: Final = (
+    b"anthropic-",
+    b"x-ratelimit-",
+    b"openai-",
+    b"request-id",
+    b"retry-after",
+    b"x-should-retry",
+)
 _OURS: Final = frozenset({b"anthropic-organization-id", b"openai-organization", b"openai-project"})
 """What a vendor says of the leader's own account."""
 

@@ -54,9 +54,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
 
-    async def run(
-        self, call: Call, body: bytes, headers: Headers, traceparent: bytes, reply: Reply
-    ) -> None:
+    async def run(self, call: Call, body: bytes, headers: Headers, traceparent: bytes, reply: Reply) -> None:
         """Serve one authenticated request to its end; `headers` are the client's, `traceparent` is checked.
 
         Raises FlockError for what is refused before admission; everything later is answered here.
@@ -75,9 +73,7 @@ class Pipeline:
             return
         leg = self._leg(call.surface, inbound, body, route)
         admission = self._admit(call, inbound, route, len(body))
-        job = Job(
-            call, inbound, body, headers, traceparent, admission, reply, self._metrics, self._clock
-        )
+        job = Job(call, inbound, body, headers, traceparent, admission, reply, self._metrics, self._clock)
         self._calls.add(call)
         try:
             job.take(leg)

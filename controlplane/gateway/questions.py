@@ -80,7 +80,7 @@ class Questions:
         """Answer one. Raises FlockError."""
         if asked.path == COUNT:
             request = read_count_request(body)
-            count = await self._counter.count(asked.call, request, len(body))
+            count = await self._counter.count(asked.call, request, body, asked.headers)
             reply.whole(200, b"application/json", render_count(count))
         else:
             reply.whole(200, b"application/json", self._told(asked, body))

@@ -110,11 +110,13 @@ def meaning(
     return next((target or None for pattern, target in names.shipped if _matches(pattern, name)), None)
 
 
-def trouble(alias: Alias, ids: Container[str]) -> str | None:
-    """Why an alias does nothing among models of these `ids`; None when it does something."""
+def trouble(
+    alias: Alias, ids: Container[str], is_hosted: Callable[[str], bool] = lambda _: False
+) -> str | None:
+    """Why an alias does nothing among models of these `ids` and those of vendors; None when it does something."""
     if alias.name in ids:
         return f"a model is called {alias.name}, and its own name goes first"
-    if alias.model not in ("", AUTO) and alias.model not in ids:
+    if alias.model not in ("", AUTO) and alias.model not in ids and not is_hosted(alias.model):
         return f"{alias.model} is not installed"
     return None
 

@@ -115,7 +115,9 @@ def build_table(
             failure=why_not(state, model.id, of_model) if condition == "failed" else None,
         )
     names = names_of(in_force(aliases, state.aliases), installed.values())
-    return RoutingTable(state.version, routes, default_model or _pick_default(routes), names, hosted or NoneHosted())
+    return RoutingTable(
+        state.version, routes, default_model or _pick_default(routes), names, hosted or NoneHosted()
+    )
 
 
 def _replica(placement: PlacementView) -> Replica | None:

@@ -12,7 +12,9 @@ from controlplane.protocols.ir import Request, TextPart, User
 from flockpy.errors import BadRequest, ContextTooLong, EngineUnreachable, FlockError, Overloaded, UnknownModel
 
 VENDOR = Anthropic("sk-ant-secret", "https://api.example/")
-BODY = b'{"model": "claude-x",  "max_tokens": 9, "future": [1], "messages": [{"role": "user", "content": "hi"}]}'
+BODY = (
+    b'{"model": "claude-x",  "max_tokens": 9, "future": [1], "messages": [{"role": "user", "content": "hi"}]}'
+)
 
 
 async def native(body: bytes = BODY, model: str = "claude-x", *headers: tuple[bytes, bytes]) -> Posting:

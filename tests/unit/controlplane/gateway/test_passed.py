@@ -64,7 +64,14 @@ def test_limits_pass_and_the_leaders_account_does_not():
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(b"3", 3), (b" 3 ", 3), (b"999", 30), (b"", None), (b"Wed, 21 Oct 2015 07:28:00 GMT", None), (b"-1", None)],
+    [
+        (b"3", 3),
+        (b" 3 ", 3),
+        (b"999", 30),
+        (b"", None),
+        (b"Wed, 21 Oct 2015 07:28:00 GMT", None),
+        (b"-1", None),
+    ],
 )
 def test_a_wait_is_read_in_seconds(value: bytes, seconds: int | None):
     assert wait_of(value) == seconds

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from controlplane.routing.names import Names
-from controlplane.routing.table import Replica, Route, RoutingTable
+from controlplane.routing.table import Hosted, NoneHosted, Replica, Route, RoutingTable
 from flockpy.placement import Capability, Endpoint
 
 CHAT: tuple[Capability, ...] = ("chat", "completion")
@@ -34,8 +34,24 @@ def route(
     return Route(model_id, capabilities, window, 1.0, replicas)
 
 
-def table(*routes: Route, default: str | None = None, names: Names | None = None) -> RoutingTable:
-    return RoutingTable(1, {r.model_id: r for r in routes}, default, names or Names())
+class HostedRoutes:
+    """Vendors' models, by what their names begin with."""
+
+    def __init__(self, **vendors: str) -> None:
+        self._vendors = vendors
+
+    def route(self, name: str) -> Route | None:
+        vendor = next((vendor for vendor, begin in self._vendors.items() if name.startswith(begin)), None)
+        return Route(name, CHAT, 200_000, 0.0, vendor=vendor) if vendor else None
+
+    def listed(self) -> tuple[Route, ...]:
+        return ()
+
+
+def table(
+    *routes: Route, default: str | None = None, names: Names | None = None, hosted: Hosted | None = None
+) -> RoutingTable:
+    return RoutingTable(1, {r.model_id: r for r in routes}, default, names or Names(), hosted or NoneHosted())
 
 
 def table_of(slots: Mapping[str, Mapping[str, int]]) -> RoutingTable:

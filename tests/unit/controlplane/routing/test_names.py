@@ -15,7 +15,7 @@ from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, build_table
 from flockpy.aliases import AUTO, SHIPPED, refusal
 from tests.unit.controlplane.builders import model
-from tests.unit.controlplane.routing.makers import route, table
+from tests.unit.controlplane.routing.makers import HostedRoutes, route, table
 
 CHAT = Wanted("chat")
 CONFIGURED = {
@@ -176,6 +176,50 @@ def test_the_table_takes_its_names_from_the_configuration_and_the_cluster() -> N
         "o3": "m",
         "hf:org/Hub-4B-GGUF": "hub-4b",
     }
+
+
+ABROAD = table(
+    route("default"),
+    route("claude-mine"),
+    default="default",
+    names=names_of(
+        in_force({"claude-*haiku*": "default", "cheap": "gpt-5-mini", "o3*": ""}, {"claude-x": "default"}), []
+    ),
+    hosted=HostedRoutes(anthropic="claude-", openai="gpt-"),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "model_id", "vendor"),
+    [
+        ("claude-opus-5", "claude-opus-5", "anthropic"),  # before what is shipped
+        ("gpt-5", "gpt-5", "openai"),
+        ("cheap", "gpt-5-mini", "openai"),  # an alias may lead to a vendor
+        ("claude-haiku-5-5", "default", ""),  # what an admin says goes first
+        ("claude-x", "default", ""),
+        ("claude-mine", "claude-mine", ""),  # and a model of our own before everything
+        ("claude-flock-default", "default", ""),
+        ("claude-flock-opus", None, ""),  # a pick of ours that is gone is never a vendor's
+        ("auto", "default", ""),
+        ("", "default", ""),
+        ("o1", "default", ""),  # shipped: its vendor cannot be asked
+        ("o3", None, ""),
+    ],
+)
+def test_a_vendors_name_goes_to_the_vendor_that_may_be_asked(
+    asked: str, model_id: str | None, vendor: str
+) -> None:
+    found = resolve(asked, CHAT, ABROAD, None)
+    if isinstance(found, Unknown):
+        assert model_id is None
+    else:
+        assert (found.model_id, found.vendor) == (model_id, vendor)
+
+
+def test_an_alias_for_a_vendors_model_does_something() -> None:
+    alias = Alias("cheap", "gpt-5-mini", "command")
+    assert trouble(alias, ABROAD.routes) == "gpt-5-mini is not installed"
+    assert trouble(alias, ABROAD.routes, lambda name: ABROAD.hosted.route(name) is not None) is None
 
 
 def test_shipped_names_hold_until_something_else_is_said_of_them() -> None:
