@@ -17,7 +17,7 @@ from controlplane.cluster.views import models
 from controlplane.egress.registry import Vendors, vendors_of
 from controlplane.gateway.access import Authenticator
 from controlplane.gateway.call import Calls
-from controlplane.gateway.chain import Chain
+from controlplane.gateway.chain import Chain, chains_of
 from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
@@ -126,7 +126,7 @@ async def serve(
                     table=table,
                     dispatcher=dispatcher,
                     hosted=hosted,
-                    chains={**fallbacks(places), **chains_of(config.router.fallback)},
+                    chains={**fallbacks(places), **chains_of(config.router.fallback.chains)},
                     timeout_s=config.router.fallback.timeout_seconds,
                     slow_s=config.router.latency_fallback_p95_seconds,
                     clock=clock,
