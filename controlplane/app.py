@@ -17,7 +17,7 @@ from controlplane.cluster.views import models
 from controlplane.egress.registry import Vendors, vendors_of
 from controlplane.gateway.access import Authenticator
 from controlplane.gateway.call import Calls
-from controlplane.gateway.chain import Chain, chains_of
+from controlplane.gateway.chain import Chain
 from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
@@ -41,7 +41,7 @@ from controlplane.tenants.meter import Meter
 from controlplane.tenants.usage import Usage
 from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.clock import Clock
-from flockpy.config import Router, split_listen
+from flockpy.config import Router, chains_of, names_in, split_listen
 from flockpy.http import Client
 from flockpy.ids import Entropy
 from flockpy.paths import DataDir
@@ -81,7 +81,7 @@ async def serve(
         vendors = Vendors(
             vendors_of(config.router.fallback),
             load_vendors(places),
-            config.router.fallback.models.split(),
+            names_in(config.router.fallback.models),
             config.router.fallback.vertex_location,
         )
         table = CurrentTable(cluster, config.router, vendors)
@@ -126,7 +126,7 @@ async def serve(
                     table=table,
                     dispatcher=dispatcher,
                     hosted=hosted,
-                    chains={**fallbacks(places), **chains_of(config.router.fallback.chains)},
+                    chains={**fallbacks(places), **chains_of(config.router.fallback)},
                     timeout_s=config.router.fallback.timeout_seconds,
                     slow_s=config.router.latency_fallback_p95_seconds,
                     clock=clock,

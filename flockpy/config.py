@@ -84,9 +84,13 @@ class Fallback(Section, frozen=True):
     """Vendors' ids that may be asked for, or globs for them, spaces between; "" allows all."""
     bedrock_region: str = ""
     """Such as ``us-east-1``; the credentials are those that AWS's own tools would find."""
+    bedrock_url: str = ""
+    """Where it stands, such as a private endpoint; "" is the region's public address."""
     vertex_project: str = ""
     """The id of a Google Cloud project; the credentials are the application's default ones."""
     vertex_location: str = "us-central1"
+    vertex_url: str = ""
+    """Where it stands, such as a private endpoint; "" is the location's public address."""
     chains: dict[str, str] = {}
     """By model, those that are asked in its place when it cannot answer, in order: spaces or commas between."""
     timeout_seconds: Seconds = 120

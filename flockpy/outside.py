@@ -36,11 +36,13 @@ def _openings(fallback: Fallback) -> list[tuple[str, str]]:
         ("openai_api_key", f"gpt-…, o1…, o3…, o4… go to OpenAI{_elsewhere(fallback, 'openai_url')}"),
         (
             "bedrock_region",
-            f"anthropic.claude-… and its other ids go to Bedrock in {fallback.bedrock_region}",
+            f"anthropic.claude-… and its other ids go to Bedrock in {fallback.bedrock_region}"
+            + _elsewhere(fallback, "bedrock_url"),
         ),
         (
             "vertex_project",
-            f"gemini-… and {claude} go to Vertex in {fallback.vertex_location}, {fallback.vertex_project}",
+            f"gemini-… and {claude} go to Vertex in {fallback.vertex_location}, {fallback.vertex_project}"
+            + _elsewhere(fallback, "vertex_url"),
         ),
     )
     return [(key, what) for key, what in places if getattr(fallback, key)]

@@ -88,8 +88,10 @@ CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "router.fallback.anthropic_url": vendor_url,
     "router.fallback.openai_url": vendor_url,
     "router.fallback.bedrock_region": place,
+    "router.fallback.bedrock_url": vendor_url,
     "router.fallback.vertex_project": project,
     "router.fallback.vertex_location": place,
+    "router.fallback.vertex_url": vendor_url,
 }
 """By key. "" is not checked: it means that there is none."""
 

@@ -30,7 +30,7 @@ _REFUSAL: Final = msgspec.json.Decoder(_Refusal)
 class Anthropic:
     """See `Vendor`. `url` is the API's address without ``/v1``."""
 
-    name: Final = "anthropic"
+    name = "anthropic"
 
     def __init__(self, key: str, url: str) -> None:
         self._key = key.encode()
@@ -47,7 +47,7 @@ class Anthropic:
     async def posting(self, question: Question) -> Posting:
         return self._posting("/v1/messages", question)
 
-    async def counting(self, question: Question) -> Posting:
+    async def counting(self, question: Question) -> Posting | None:
         return self._posting("/v1/messages/count_tokens", question)
 
     def _posting(self, path: str, question: Question) -> Posting:

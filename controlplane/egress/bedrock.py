@@ -82,7 +82,7 @@ class Bedrock:
 
     name = "bedrock"
 
-    def __init__(self, region: str, credentials: Credentials, *, base_url: str | None = None) -> None:
+    def __init__(self, region: str, credentials: Credentials, *, base_url: str = "") -> None:
         self._region = region
         self._credentials = credentials
         self._base = (base_url or f"https://bedrock-runtime.{region}.amazonaws.com").rstrip("/")
@@ -115,6 +115,9 @@ class Bedrock:
         headers: Headers = ((b"content-type", _JSON), (b"accept", accept))
         headers = await self._credentials.signed(url, self._region, headers, body)
         return Posting(url, headers, body, reader, unframe if stream else None)
+
+    async def counting(self, question: Question) -> Posting | None:
+        return None
 
     def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
         try:

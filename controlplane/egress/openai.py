@@ -57,7 +57,7 @@ _REFUSAL: Final = msgspec.json.Decoder(_Refusal)
 class OpenAI:
     """See `base.Vendor`. `url` is where its API stands, with or without ``/v1``."""
 
-    name: Final = "openai"
+    name = "openai"
 
     def __init__(self, key: str, url: str = URL) -> None:
         self._key = key
@@ -87,6 +87,9 @@ class OpenAI:
         body = rewrite(fields, changes) if changes else question.body
         reader = ResponsesDecoder if surface == "responses" else None
         return self._to(_PATHS[surface], question.headers, body, reader, hide_usage=hidden)
+
+    async def counting(self, question: Question) -> Posting | None:
+        return None
 
     def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
         error = _said(body)

@@ -5,7 +5,12 @@ from functools import lru_cache
 from typing import Final
 
 from controlplane.egress.anthropic import Anthropic
+from controlplane.egress.aws import StandardCredentials
 from controlplane.egress.base import Vendor
+from controlplane.egress.bedrock import Bedrock
+from controlplane.egress.google import ApplicationDefault
+from controlplane.egress.openai import OpenAI
+from controlplane.egress.vertex import Vertex
 from controlplane.routing.table import Route
 from flockpy.aliases import MAX_CHARS
 from flockpy.config import Fallback
@@ -74,4 +79,12 @@ def vendors_of(fallback: Fallback) -> list[Vendor]:
     vendors: list[Vendor] = []
     if fallback.anthropic_api_key:
         vendors.append(Anthropic(fallback.anthropic_api_key, fallback.anthropic_url))
+    if fallback.openai_api_key:
+        vendors.append(OpenAI(fallback.openai_api_key, fallback.openai_url))
+    if fallback.bedrock_region:
+        credentials = StandardCredentials()
+        vendors.append(Bedrock(fallback.bedrock_region, credentials, base_url=fallback.bedrock_url))
+    if fallback.vertex_project:
+        project, location, tokens = fallback.vertex_project, fallback.vertex_location, ApplicationDefault()
+        vendors.append(Vertex(project, location, tokens, base_url=fallback.vertex_url))
     return vendors

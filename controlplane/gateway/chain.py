@@ -129,8 +129,3 @@ class Chain:
         if call.first_byte is not None:
             took = call.first_byte - call.started
             self._latencies.observe(call.model, took, self._clock.monotonic())
-
-
-def chains_of(said: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The configuration's chains: spaces or commas between the models of each."""
-    return {model: tuple(further.replace(",", " ").split()) for model, further in said.items()}

@@ -1,4 +1,4 @@
-"""A vendor's stream that passes untouched, and what is heard of it on the way. Pure."""
+"""A vendor's stream that passes untouched, and what is heard of it on the way."""
 
 from controlplane.egress.base import Reader, Unframe
 from controlplane.protocols.base import Usage

@@ -106,6 +106,7 @@ class Job:
         tally.prompt_tokens += usage.prompt_tokens
         tally.completion_tokens += usage.completion_tokens
         tally.cached_tokens += usage.cached_tokens
+        tally.cost_usd += call.record.cost_usd or 0.0
         tally.duration.observe(now - call.started)
         if ttft is not None:
             tally.ttft.observe(ttft)

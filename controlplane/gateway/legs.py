@@ -1,4 +1,4 @@
-"""A request as it goes to one model: what is read and told anew depends on who is asked. Pure."""
+"""A request as it goes to one model: what is read and told anew depends on who is asked."""
 
 from typing import Final
 

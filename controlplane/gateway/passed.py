@@ -1,4 +1,4 @@
-"""Heads of requests to vendors and of their answers: what goes out, and what of it reaches the client. Pure."""
+"""Heads of requests to vendors and of their answers: what goes out, and what of it reaches the client."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from controlplane.cluster.state import InstalledModel
-from flockpy.aliases import AUTO, SHIPPED, is_glob
+from flockpy.aliases import AUTO, SHIPPED
+from flockpy.globs import fits, is_glob
 
 PICKED: Final = "claude-flock-"
 """Claude Code's picker lists only names that begin with ``claude``: so each model that chats has this second name."""
@@ -14,8 +15,6 @@ LATEST: Final = ":latest"
 HUB: Final = "hf:"
 
 Source = Literal["command", "config", "shipped"]
-Pattern = tuple[str, ...]
-"""A glob, cut at its stars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,8 @@ class Names:
     """
 
     exact: Mapping[str, str] = field(default_factory=dict[str, str])
-    globs: tuple[tuple[Pattern, str], ...] = ()
-    shipped: tuple[tuple[Pattern, str], ...] = ()
+    globs: tuple[tuple[str, str], ...] = ()
+    shipped: tuple[tuple[str, str], ...] = ()
     hub: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -67,12 +66,12 @@ def in_force(configured: Mapping[str, str], commanded: Mapping[str, str]) -> tup
 def names_of(aliases: Iterable[Alias], models: Iterable[InstalledModel]) -> Names:
     """The names that `aliases` (as `in_force` orders them) and where `models` came from make."""
     exact: dict[str, str] = {}
-    globs: list[tuple[Pattern, str]] = []
-    shipped: list[tuple[Pattern, str]] = []
+    globs: list[tuple[str, str]] = []
+    shipped: list[tuple[str, str]] = []
     for alias in aliases:
         if is_glob(alias.name):
             last = shipped if alias.source == "shipped" else globs
-            last.append((tuple(alias.name.split("*")), alias.model))
+            last.append((alias.name, alias.model))
         else:
             exact[alias.name] = alias.model
     hub: dict[str, str] = {}
@@ -103,11 +102,11 @@ def meaning(
     if name.startswith(PICKED):
         return None  # somebody picked a model of ours that is gone
     for pattern, target in names.globs:
-        if _matches(pattern, name):
+        if fits(pattern, name):
             return target or None
     if is_hosted(name):
         return name
-    return next((target or None for pattern, target in names.shipped if _matches(pattern, name)), None)
+    return next((target or None for pattern, target in names.shipped if fits(pattern, name)), None)
 
 
 def trouble(
@@ -119,17 +118,3 @@ def trouble(
     if alias.model not in ("", AUTO) and alias.model not in ids and not is_hosted(alias.model):
         return f"{alias.model} is not installed"
     return None
-
-
-def _matches(pattern: Pattern, name: str) -> bool:
-    """In time linear in the name's length: patterns are an admin's, names anybody's."""
-    first, *middle, last = pattern
-    at, end = len(first), len(name) - len(last)
-    if at > end or not name.startswith(first) or not name.endswith(last):
-        return False
-    for part in middle:
-        at = name.find(part, at, end)
-        if at < 0:
-            return False
-        at += len(part)
-    return True

@@ -54,7 +54,7 @@ class Route:
 class Hosted(Protocol):
     """The models of vendors that may be asked."""
 
-    def route(self, name: str) -> Route | None:
+    def route(self, name: str, /) -> Route | None:
         """The route of a vendor's id; None when no vendor has it, or none may be asked for it."""
         ...
 
@@ -66,7 +66,7 @@ class Hosted(Protocol):
 class NoneHosted:
     """No vendor may be asked."""
 
-    def route(self, name: str) -> Route | None:
+    def route(self, name: str, /) -> Route | None:
         return None
 
     def listed(self) -> Sequence[Route]:

@@ -104,6 +104,7 @@ PURE = frozenset(
         "controlplane.protocols.rescue.think",
         "controlplane.protocols.rescue.xml",
         "controlplane.protocols.rescue.xmlcall",
+        "controlplane.routing.latency",
         "controlplane.routing.names",
         "controlplane.routing.policy",
         "controlplane.routing.resolve",

@@ -49,7 +49,7 @@ async def test_it_answers_and_is_metered(world: Abroad, surface: Surface, stream
 
 @both
 async def test_it_calls_tools(world: Abroad, surface: Surface, stream: bool):
-    world.behave(turn=Turn(calls=(Call("get_weather", {"city": "Paris"}),)))
+    world.behave(turn=Turn(calls=(Call("get_weather", '{"city":"Paris"}'),)))
     _, told, _ = await asked(world, surface, stream=stream, tools=True)
     assert [argument.replace(" ", "") for argument in told.arguments] == ['{"city":"Paris"}']
     assert told.ended

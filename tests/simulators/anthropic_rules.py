@@ -121,7 +121,8 @@ def _numbers(body: Body) -> Iterator[str]:
 
 
 def _thinking(body: Body) -> Iterator[str]:
-    thinking, model = body.get("thinking") or {"type": "disabled"}, body["model"]
+    thinking: Body = body.get("thinking") or {"type": "disabled"}
+    model = body["model"]
     if thinking["type"] == "adaptive" and not _ADAPTIVE.match(model):
         yield "adaptive thinking is not supported on this model"
     if (body.get("output_config") or {}).get("effort") and not (

@@ -7,7 +7,9 @@ The model does its task with tools or greets (`tool_model`), unless `script` say
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import default
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,11 +114,13 @@ def _too_long(path: str, limit: int, count: int) -> Refusal:
 def _transcribed(request: Received) -> Reply:
     """A recording says how long it is."""
     kind = (request.header("content-type") or "").encode()
-    form = BytesParser().parsebytes(b"content-type: " + kind + b"\r\n\r\n" + request.body)
-    fields: dict[str, bytes] = {}
-    for part in form.get_payload() if form.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        fields[str(name)] = part.get_payload(decode=True)
+    form: EmailMessage = BytesParser(policy=default).parsebytes(
+        b"content-type: " + kind + b"\r\n\r\n" + request.body
+    )
+    fields: dict[str, Any] = {}
+    for part in form.iter_parts():
+        name = part["content-disposition"].params["name"]
+        fields[name] = part.get_payload(decode=True)
     for name in ("file", "model"):
         if name not in fields:
             said = f"Missing required parameter: '{name}'."

@@ -215,7 +215,7 @@ def test_its_client_knows_its_errors(vendor: AnthropicVendor):
     asked["model"] = "claude-haiku-4-5"
     with pytest.raises(anthropic.AuthenticationError) as told:
         client(vendor, "sk-wrong").messages.create(**asked)
-    assert told.value.body["error"] == {"type": "authentication_error", "message": "invalid x-api-key"}
+    assert said(told.value) == {"type": "authentication_error", "message": "invalid x-api-key"}
     bare = httpx.post(f"{vendor.url}/v1/messages", json=asked, headers={"x-api-key": KEY})
     assert (bare.status_code, bare.json()["error"]["message"]) == (
         400,
@@ -235,9 +235,14 @@ def test_statuses_strike_as_often_as_they_are_told_to(vendor: AnthropicVendor, s
     asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [USER]}
     with pytest.raises(anthropic.APIStatusError) as told:
         client(vendor).messages.create(**asked)
-    assert told.value.body["error"]["type"] == kind
+    assert said(told.value)["type"] == kind
     assert told.value.response.headers["retry-after"] == "7"
     assert client(vendor).messages.create(**asked).content[0].text
+
+
+def said(error: anthropic.APIStatusError) -> dict[str, str]:
+    assert isinstance(error.body, dict)
+    return error.body["error"]
 
 
 CALLS = Turn("I will look.", (Call("Bash", json.dumps({"command": "cat secret.txt"})),))
@@ -260,7 +265,7 @@ def test_it_dies_where_it_is_told_to(vendor: AnthropicVendor, within: Any, last:
     vendor.script(turn=CALLS, fault=Fault("error", within=within, kind_of="overloaded_error"))
     with pytest.raises(anthropic.APIStatusError) as told:
         pieces(vendor)
-    assert told.value.body["error"]["type"] == "overloaded_error"
+    assert said(told.value)["type"] == "overloaded_error"
 
 
 def test_it_is_slow_when_told_to(vendor: AnthropicVendor):

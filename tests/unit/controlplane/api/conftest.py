@@ -18,6 +18,7 @@ from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.listener import Listener
+from controlplane.routing.table import NoneHosted
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -138,6 +139,7 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         ledger=ledger,
         usage=Usage(database, clock),
         requests=requests,
+        hosted=NoneHosted(),
         clock=clock,
         entropy=entropy,
         version="0.1.0",

@@ -262,8 +262,8 @@ def test_what_is_wrong_with_the_leaders_account_is_not_the_clients_fault(cloud: 
             403,
             b'{"error":{"message":"Country not supported","code":"unsupported_country"}}',
             None,
-            BadRequest,
-            None,
+            EngineUnreachable,
+            30,
         ),
     ],
 )

@@ -97,12 +97,12 @@ def test_a_stream_that_breaks_says_so(cloud: OpenAiVendor, within: Any):
     body: Any = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
     body |= {"max_tokens": 3000, "tools": [TOOL], "thinking": {"type": "enabled", "budget_tokens": 2000}}
     posted = posting(vendor(cloud), translated("messages", MessagesSurface(), body, "gpt-5.5"))
-    for kind, softly, error in (
-        ("cut", False, EngineDied),
-        ("error", False, Overloaded),
-        ("error", True, Overloaded),
+    faults = Fault("cut", within=within), Fault("error", within=within, code="rate_limit_exceeded")
+    for fault, softly, error in (
+        (faults[0], False, EngineDied),
+        (faults[1], False, Overloaded),
+        (faults[1], True, Overloaded),
     ):
-        fault = Fault(kind, within=within, code="rate_limit_exceeded")
         cloud.script(reasoning="hm", turn=CALLED, fault=fault)
         cloud.fails_softly = softly
         *told, last = deltas(posted, sent(posted))

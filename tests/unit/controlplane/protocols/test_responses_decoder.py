@@ -18,6 +18,7 @@ from controlplane.protocols.ir import (
     Reasoning,
     Request,
     Stop,
+    StopReason,
     Text,
     Thinking,
     ToolArgs,
@@ -190,7 +191,7 @@ def test_an_event_that_should_have_been_read_and_cannot_be_is_a_failure():
         ({"status": "incomplete", "incomplete_details": None}, "stop"),
     ],
 )
-def test_reasons_to_stop_are_understood(said: dict[str, Any], reason: str):
+def test_reasons_to_stop_are_understood(said: dict[str, Any], reason: StopReason):
     (stop,) = read([sse({"type": f"response.{said['status']}", "response": said})])
     assert stop == Stop(reason) == decode_answer(json.dumps({"object": "response", **said}).encode())[0]
 
