@@ -20,10 +20,6 @@ class Heard:
     def feed(self, data: bytes) -> None:
         self._hear(self._reader.feed(data))
 
-    def end(self) -> None:
-        """The bytes have come to a clean end."""
-        self._hear(self._reader.end())
-
     def whole(self, body: bytes) -> None:
         """Instead: an answer in one piece."""
         self._hear(self._reader.whole(body))

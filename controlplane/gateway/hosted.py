@@ -176,8 +176,6 @@ class HostedForwarder:
             return reply.push(out, now) if out else None
 
         await exchange.relay(pass_on, lambda: None)
-        if heard and not heard.done:
-            heard.end()
         failed = heard.failure is not None if heard else bool(tap and tap.failure())
         _settle_at_the_end(job, heard, tap)
         if not failed and not (heard.done if heard else tap and tap.done):

@@ -19,7 +19,6 @@ from controlplane.protocols.translated import Neutral
 from controlplane.routing.resolve import Unknown, Wanted, is_auto, near_names, resolve
 from controlplane.routing.table import Route, RoutingTable
 from controlplane.tenants.meter import Admission, Meter, Ticket
-from controlplane.tenants.model import Outcome
 from flockpy.aliases import MAX_CHARS
 from flockpy.clock import Clock
 from flockpy.errors import BadRequest, FlockError, Forbidden, Overloaded, UnknownModel
@@ -84,13 +83,15 @@ class Pipeline:
             job.settle("cancelled", 200 if reply.started else LEFT if left else call.surface.status(given_up))
             if not left:
                 reply.error(given_up)
-        except Refused as refused:
-            job.settle("refused" if refused.status < 500 else "failed", refused.status)
-            reply.passed = refused.passed
-            reply.whole(refused.status, refused.content_type, refused.body)
+        except Refused as answer:
+            job.settle("refused" if answer.status < 500 else "failed", answer.status)
+            reply.passed = answer.passed
+            reply.whole(answer.status, answer.content_type, answer.body)
         except FlockError as error:
-            outcome: Outcome = "refused" if error.status < 500 or isinstance(error, Overloaded) else "failed"
-            job.settle(outcome, 200 if reply.started else call.surface.status(error))
+            refused = call.first_byte is None and (error.status < 500 or isinstance(error, Overloaded))
+            job.settle(
+                "refused" if refused else "failed", 200 if reply.started else call.surface.status(error)
+            )
             reply.error(error)
         finally:
             job.settle("failed", 500)

@@ -33,6 +33,9 @@ class MessagesSurface:
     def error(self, error: FlockError) -> bytes:
         return anthropic_error.error_body(error)
 
+    def stream_error(self, error: FlockError) -> bytes:
+        return b"\n\n" + anthropic_error.error_event(error)
+
 
 def read_count_request(body: bytes) -> Request:
     """A body of POST /v1/messages/count_tokens, which has no `max_tokens`. Raises BadRequest that names the field."""

@@ -31,3 +31,6 @@ class TranslatedChat:
 
     def error(self, error: FlockError) -> bytes:
         return error_body(error)
+
+    def stream_error(self, error: FlockError) -> bytes:
+        return b"\n\ndata: " + error_body(error) + b"\n\n"

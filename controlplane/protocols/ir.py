@@ -294,6 +294,10 @@ class Translated(Protocol):
         """The JSON body of an error answer."""
         ...
 
+    def stream_error(self, error: FlockError) -> bytes:
+        """The event that ends a stream which somebody else began in this protocol."""
+        ...
+
 
 def fold(deltas: Iterable[Delta]) -> Answer:
     """The answer that a whole stream amounts to. Raises the error of a `Failure`."""

@@ -26,7 +26,7 @@ def named(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> Rou
 
 def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool) -> bytes:
     """Every name a key may use: ``auto`` when it would lead somewhere, models whether loaded or not, aliases that are
-    no globs, and the names for Claude Code's picker."""
+    no globs, the names for Claude Code's picker, and what the catalog knows of vendors that may be asked."""
     routes = [r for r in table.routes.values() if allowed is None or r.model_id in allowed]
     routes.sort(key=lambda route: route.model_id)
     names = [(route.model_id, route) for route in routes]
@@ -36,6 +36,11 @@ def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropi
         if alias not in table.routes and (route := named(alias, table, allowed)):
             names.append((alias, route))
     names += [(PICKED + route.model_id, route) for route in routes if "chat" in route.capabilities]
+    names += [
+        (route.model_id, route)
+        for route in table.hosted.listed()
+        if named(route.model_id, table, allowed) is route
+    ]
     items = [_item(name, route, anthropic=anthropic) for name, route in names]
     if not anthropic:
         return msgspec.json.encode({"object": "list", "data": items})
@@ -66,9 +71,9 @@ def _item(name: str, route: Route, *, anthropic: bool) -> dict[str, Any]:
         "id": name,
         "object": "model",
         "created": int(route.created_at),
-        "owned_by": "flockpy",
+        "owned_by": route.vendor or "flockpy",
         "context_window": route.context_window,
         "capabilities": route.capabilities,
-        "loaded": bool(route.replicas),
+        "loaded": bool(route.replicas or route.vendor),
         **({"alias_of": route.model_id} if name != route.model_id else {}),
     }

@@ -89,6 +89,9 @@ class OllamaSurface:
     def error(self, error: FlockError) -> bytes:
         return _told(error)
 
+    def stream_error(self, error: FlockError) -> bytes:
+        return _told(error) + b"\n"
+
 
 class OllamaChatSurface(OllamaSurface):
     """POST /api/chat."""

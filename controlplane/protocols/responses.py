@@ -18,6 +18,7 @@ from controlplane.protocols.ir import (
     ToolStart,
 )
 from controlplane.protocols.openai_error import error_body
+from controlplane.protocols.responses_object import failure
 from controlplane.protocols.responses_request import read
 from controlplane.protocols.responses_stream import ResponsesEncoder
 from flockpy.errors import FlockError
@@ -48,6 +49,10 @@ class ResponsesSurface:
 
     def error(self, error: FlockError) -> bytes:
         return error_body(error)
+
+    def stream_error(self, error: FlockError) -> bytes:
+        event = {"type": "error", **failure(error), "param": None, "sequence_number": 0}
+        return b"\n\nevent: error\ndata: %b\n\n" % msgspec.json.encode(event)
 
 
 def _deltas(answer: Answer) -> Iterator[Delta]:

@@ -81,8 +81,7 @@ class TranslatedSurface:
         return self._inner.error(error)
 
     def stream_error(self, error: FlockError) -> bytes:
-        """Never told: a stream of such a surface has an encoder from its beginning, which tells its failure."""
-        return self._inner.error(error)
+        return self._inner.stream_error(error)
 
     def usage(self, body: bytes) -> Usage | None:
         """None: the usage comes with the deltas."""
