@@ -199,7 +199,7 @@ def _botocore(part: str) -> Any:
     except ModuleNotFoundError:
         raise EngineUnreachable(
             "Bedrock needs a library that the leader lacks",
-            hint="whoever runs the leader: pip install 'flockpy[bedrock]'",
+            hint="whoever runs the leader: flockpy doctor names the command that installs it",
             retry_after=_RETRY_S,
         ) from None
     # What it logs below that holds session tokens and signatures.

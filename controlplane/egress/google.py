@@ -15,7 +15,7 @@ import httpx
 from flockpy.errors import EngineUnreachable
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
-INSTALL: Final = "pip install 'flockpy[vertex]'"
+INSTALL: Final = "flockpy doctor names the command that installs it"
 LOGIN: Final = (
     "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS=FILE of a service account"
 )

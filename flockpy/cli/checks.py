@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -186,13 +187,14 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
         )
         return
-    for key, module, extra in (
-        ("bedrock_region", "botocore", "bedrock"),
-        ("vertex_project", "google.auth", "vertex"),
+    for key, module, package in (
+        ("bedrock_region", "botocore", "botocore"),
+        ("vertex_project", "google.auth", "google-auth"),
     ):
         if getattr(fallback, key) and not _importable(module):
             message = f"router.fallback.{key} is set, but {module} is not installed"
-            yield Finding("vendors", "problem", message, f"pip install 'flockpy[{extra}]'")
+            install = f"{shlex.quote(sys.executable)} -m pip install {package}"
+            yield Finding("vendors", "problem", message, install)
 
 
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

@@ -87,7 +87,7 @@ async def test_without_the_library_it_is_said_how_to_install_it(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
     with pytest.raises(EngineUnreachable) as caught:
         await StandardCredentials().signed(URL, REGION, SENT, BODY)
-    assert "pip install 'flockpy[bedrock]'" in str(caught.value.hint)
+    assert "flockpy doctor" in str(caught.value.hint)
     monkeypatch.setitem(sys.modules, "botocore.eventstream", None)
     with pytest.raises(EngineUnreachable):
         ConverseUnframe()

@@ -188,4 +188,3 @@ async def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.
     error = await refused(ApplicationDefault())
     assert error.message == "Google Vertex AI needs google-auth, which is not installed"
     assert error.hint == f"whoever runs the leader: {INSTALL}"
-    assert "flockpy[vertex]" in INSTALL

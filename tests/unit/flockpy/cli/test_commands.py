@@ -1,6 +1,7 @@
 """The commands that read, against a stub leader: what they ask, what they print, how they end."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -238,7 +239,7 @@ def test_doctor_says_which_vendors_may_be_asked_and_what_they_still_need(
     assert missing == (
         "problem",
         "router.fallback.bedrock_region is set, but botocore is not installed",
-        "pip install 'flockpy[bedrock]'",
+        f"{sys.executable} -m pip install botocore",
     )
     ran = flockpy("doctor")
     assert ran.code == 1
