@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from controlplane.egress.base import Manner, Posting, Question, Vendor
+from controlplane.egress.left_out import left_out
 from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
 from controlplane.gateway.heard import Heard, Unframed
@@ -74,7 +75,10 @@ class HostedForwarder:
         attempt = Attempt(VendorDecision(vendor.name, model))
         call.attempts = (*call.attempts, attempt)
         try:
-            posting = await vendor.posting(_question(job))
+            question = _question(job)
+            posting = await vendor.posting(question)
+            if question.request is not None:
+                call.dropped = (*call.dropped, *left_out(question.request, posting.body))
             exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
             await self._exchange(job, vendor, posting, exchange)
         except ConnectError as error:

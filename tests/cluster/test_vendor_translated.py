@@ -88,3 +88,11 @@ async def test_a_vendor_that_is_silent_for_long_keeps_nobody_waiting_in_silence(
     answer, told, _ = await asked(world, SURFACES["chat"], stream=True)
     assert told.text == "late"
     assert answer.body.count(b'"delta":{}') + answer.body.count(b'"content":""') >= 1
+
+
+def test_what_its_vendor_cannot_be_told_is_disclosed(world: Abroad):
+    world.behave(turn=Turn("one"))
+    body = {"model": SONNET, "messages": [{"role": "user", "content": "hi"}], "seed": 7, "max_tokens": 9}
+    with world.stage.program.client(world.stage.key) as client:
+        answer = client.post("/v1/chat/completions", json=body)
+    assert answer.headers["x-flock-dropped"] == "seed"
