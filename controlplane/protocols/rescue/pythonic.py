@@ -33,9 +33,36 @@ class _Unfinished(Exception):
     """It may become one."""
 
 
+class _Value:
+    """A value that begins at some place of the text. It is read once, however often the text before it is: a file that
+    is written has thousands of places that could end the list."""
+
+    def __init__(self, at: int) -> None:
+        self._at = self._fed = at
+        self._strict = StrictJson()
+        self._made: list[str] = []
+        self._value: Any = MISSING
+
+    def read(self, text: str) -> tuple[Any, int]:
+        """The value and the place behind it."""
+        strict = self._strict
+        if not strict.done:
+            self._made.append(strict.feed(text[self._fed :]))
+            self._fed = len(text)
+            if strict.broken:
+                raise _Refused
+            if not strict.done:
+                raise _Unfinished
+            self._value = load("".join(self._made))
+        if self._value is MISSING:
+            raise _Refused
+        return self._value, self._at + strict.read
+
+
 class _Pythonic:
     def __init__(self, offered: Offered, opener: str) -> None:
         self.wake = ANY
+        self._values: dict[int, _Value] = {}
         self._offered = offered
         self._head = len(opener) if opener != "[" else 0
 
@@ -81,23 +108,12 @@ class _Pythonic:
                 break
             if not (key := _KEY.match(text, at)):
                 raise _Unfinished if re.fullmatch(r"\w*\s*", text[at:]) else _Refused
-            given[key[1]], at = self._value(text, key.end())
+            at = key.end()
+            given[key[1]], at = self._values.setdefault(at, _Value(at)).read(text)
         arguments = self._offered.fit(known, given)
         if arguments is None:
             raise _Refused
         return Call(known, arguments), self._mark(text, at, ")")
-
-    def _value(self, text: str, at: int) -> tuple[Any, int]:
-        strict = StrictJson()
-        made = strict.feed(text[at:])
-        if strict.broken:
-            raise _Refused
-        if not strict.done:
-            raise _Unfinished
-        value = load(made)
-        if value is MISSING:
-            raise _Refused
-        return value, at + strict.read
 
     @staticmethod
     def _peek(text: str, at: int) -> str:
