@@ -1,4 +1,4 @@
-"""A file that a model writes in a leaked call costs work in proportion to its length: the event loop waits meanwhile."""
+"""A file that a model writes in a leaked call costs work in proportion to its length: the event loop waits for it."""
 
 import json
 import sys
