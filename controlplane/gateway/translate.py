@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, NoReturn
 
 from controlplane.gateway.job import Job
-from controlplane.protocols.ir import Decoder, Delta, Encoder, fold
+from controlplane.protocols.ir import Counted, Decoder, Delta, Encoder, fold
 from controlplane.protocols.rescue import ALL_KINDS, Kind
 from controlplane.protocols.translated import Retold, Translation, is_content
 from flockpy.clock import Clock
@@ -29,6 +29,7 @@ async def stream(
     """
     call, reply, monotonic = job.call, job.reply, clock.monotonic
     translation = _begin(job, inbound, decoder, whole=False)
+    held: list[Delta] = []  # what is known before anything is said: vendors count the prompt first
 
     def pass_on(data: bytes) -> "asyncio.Future[None] | None":
         now = monotonic()
@@ -38,9 +39,11 @@ async def stream(
                 # Nothing was said: an error may still have its status, and another engine its turn.
                 if translation.failure is not None:
                     raise translation.failure
+                held.extend(delta for delta in deltas if isinstance(delta, Counted))
                 reply.tick(now)
                 return None
             call.first_byte, call.stage = now, "generating"
+            deltas = [*held, *deltas]
         out = encoder.feed(deltas)
         hold = reply.push(out, now) if out else None
         if translation.failure is not None:
@@ -55,7 +58,8 @@ async def stream(
         if call.first_byte is not None and (out := encoder.feed(deltas)):
             reply.push(out, monotonic())
         _cut(job, translation.failure)
-    rest = encoder.feed(deltas) + encoder.end()
+    said = [*held, *deltas] if call.first_byte is None else deltas
+    rest = encoder.feed(said) + encoder.end()
     job.mended(translation.rescued)
     # Before the client can have seen the end: whoever got an answer has a record of it.
     job.settle("ok", 200, translation.usage)

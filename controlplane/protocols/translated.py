@@ -28,6 +28,7 @@ from flockpy.placement import Capability
 
 BYTES_PER_TOKEN: Final = 4
 _CHAT: Final = TranslatedChat()
+_SILENT: Final = (Progress, Counted)
 _JSON_CALLS: Final[frozenset[Kind]] = frozenset({"llama_json"})
 
 
@@ -193,5 +194,5 @@ def foreign_chat(inbound: Inbound, body: bytes) -> Neutral:
 
 
 def is_content(deltas: Iterable[Delta]) -> bool:
-    """Whether there is more to it than that the prompt is being read."""
-    return any(type(delta) is not Progress for delta in deltas)
+    """Whether there is more to it than that the prompt is being read, or was."""
+    return any(type(delta) not in _SILENT for delta in deltas)
