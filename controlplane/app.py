@@ -129,6 +129,7 @@ async def serve(
                     chains={**fallbacks(places), **chains_of(config.router.fallback)},
                     timeout_s=config.router.fallback.timeout_seconds,
                     slow_s=config.router.latency_fallback_p95_seconds,
+                    metrics=metrics,
                     clock=clock,
                 ),
                 meter=meter,

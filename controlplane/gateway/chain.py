@@ -1,27 +1,46 @@
 """The models a request may be served by, in order: when one fails before its first byte, the next is asked."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Final
 
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.hosted import HostedForwarder, Refused
-from controlplane.gateway.job import Job
+from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.legs import Leg
+from controlplane.routing.chains import Chains, behind, by_model
 from controlplane.routing.latency import Latencies
-from controlplane.routing.resolve import find
 from controlplane.routing.table import Route, RoutingTable
 from flockpy.clock import Clock
-from flockpy.errors import BadRequest, EngineDied, EngineUnreachable, FlockError, Overloaded
+from flockpy.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ContextTooLong,
+    EngineDied,
+    EngineUnreachable,
+    FlockError,
+    Overloaded,
+    QuotaSpent,
+    UnknownModel,
+)
+from flockpy.telemetry.metrics import Metrics
 
-FAILURES = (Overloaded, EngineUnreachable, EngineDied)
+FAILURES: Final = (Overloaded, EngineUnreachable, EngineDied)
 """What another model may do better; everything else is the request's own fault."""
+_LIMITS: Final = (ContextTooLong, UnknownModel, BodyTooLarge)
+"""What only says of a model further back that it cannot stand in: nobody asked for that one."""
 
 Prepare = Callable[[Job, Route], Leg]
 
 
+class Late(EngineUnreachable):
+    """A model was given up because its first byte was too long in coming."""
+
+
 class Chain:
-    """`chains`: by model, those to be asked after it. `timeout_s`: how long a model that is not the last may take to
-    its first byte. `slow_s`: a model whose 95th percentile of that was lately above it goes to the end; 0: never."""
+    """`chains`: see `routing.chains`. `timeout_s`: how long a model that is not the last may take to its first byte,
+    waiting in line and being loaded included. `slow_s`: a model whose 95th percentile of that was lately above it goes
+    to the end; 0: never."""
 
     def __init__(
         self,
@@ -29,71 +48,87 @@ class Chain:
         table: Callable[[], RoutingTable],
         dispatcher: Dispatcher,
         hosted: HostedForwarder,
-        chains: Mapping[str, tuple[str, ...]],
+        chains: Chains,
         timeout_s: float,
         slow_s: float,
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._table = table
+        self._current = table
+        self._table: RoutingTable | None = None
         self._dispatcher = dispatcher
         self._hosted = hosted
-        self._chains = chains
+        self._written = chains
+        self._chains: Chains = {}
         self._timeout_s = timeout_s
         self._latencies = Latencies(slow_s)
+        self._metrics = metrics
         self._clock = clock
 
     async def serve(self, job: Job, prepare: Prepare) -> None:
-        """See a request through to its answer. `prepare` makes the way to a further model.
+        """See a request through to its answer. `prepare` makes the way to a further model, or says why there is none
+        by BadRequest or QuotaSpent.
 
-        Raises FlockError, Refused, ClientGone.
+        Raises FlockError, Refused, ClientGone: when nobody could answer, what tells most of why.
         """
-        further = self._chains.get(job.route.model_id)
-        if further is None:
+        table = self._current()
+        if table is not self._table:  # what the names in them stand for has changed
+            self._table, self._chains = table, by_model(self._written, table)
+        asked = job.route
+        further = self._chains.get(asked.model_id)
+        routes = self._in_order(job, behind(asked, further, table)) if further else []
+        if len(routes) < 2:
             await self._ask(job)
             return
-        routes = self._in_order(job, further)
-        failure: FlockError | Refused | None = None
+        told: FlockError | Refused | None = None
+        passed: tuple[Route, str] | None = (asked, "slow") if routes[0] is not asked else None
         for route in routes:
             if route is not job.route:
                 try:
-                    job.take(prepare(job, route))
-                except BadRequest:  # what the model asked for would have taken is not held against its client
+                    leg = prepare(job, route)
+                except (
+                    BadRequest,
+                    QuotaSpent,
+                ):  # the model asked for might have taken it: nobody is to blame
                     continue
+                job.take(leg)
+            if passed and passed[0] is not route:
+                self._pass_over(job, *passed, to=route)
+            began = self._clock.monotonic()
             try:
                 await (self._ask(job) if route is routes[-1] else self._ask_in_time(job))
-            except (*FAILURES, Refused) as error:
+            except (FlockError, Refused) as error:
                 said = error.error if isinstance(error, Refused) else error
-                given_up = job.call.first_byte is not None or job.call.cancelled_by
-                if given_up or route is routes[-1] or not isinstance(said, FAILURES):
+                if job.call.first_byte is not None:
                     raise
-                job.call.hops = (*job.call.hops, f"{route.model_id}:{said.code}")
-                failure = error
+                if job.call.cancelled_by:
+                    raise ClientGone from None
+                if isinstance(said, FAILURES):
+                    told = error if told is None or not _tells_more(told) else told
+                elif route is asked or not isinstance(said, _LIMITS):
+                    raise
+                passed = route, "timeout" if isinstance(said, Late) else said.code
             else:
-                self._observe(job)
+                self._observe(route, began, job.call.first_byte)
                 return
-        if failure is not None:
-            raise failure
+        if told is None:
+            raise TypeError(f"nobody was asked for {asked.model_id}")
+        raise self._spent(job, told, passed)
 
-    def _in_order(self, job: Job, further: tuple[str, ...]) -> list[Route]:
+    def _in_order(self, job: Job, further: tuple[Route, ...]) -> list[Route]:
         """The model asked for and those behind it that can serve this request, slow ones last."""
-        table, call = self._table(), job.call
+        call = job.call
         allowed = call.key.models if call.key else None
         routes = [job.route]
-        for model_id in further:
-            route = find(model_id, table)
-            if route is None or route in routes or (allowed is not None and route.model_id not in allowed):
+        for route in further:
+            if allowed is not None and route.model_id not in allowed:
                 continue
             if route.vendor and self._hosted.manner(call.surface, route) is None:
                 continue
             if call.surface.capability in route.capabilities:
                 routes.append(route)
         now = self._clock.monotonic()
-        slow = [route for route in routes if self._latencies.is_slow(route.model_id, now)]
-        if 0 < len(slow) < len(routes):
-            routes = [route for route in routes if route not in slow] + slow
-            if routes[0] is not job.route:
-                call.hops = (f"{job.route.model_id}:slow",)
-        return routes
+        return sorted(routes, key=lambda route: self._latencies.is_slow(route.model_id, now))
 
     async def _ask(self, job: Job) -> None:
         if job.route.vendor:
@@ -102,8 +137,8 @@ class Chain:
             await self._dispatcher.serve(job)
 
     async def _ask_in_time(self, job: Job) -> None:
-        """Raises EngineUnreachable when nothing has come within `timeout_s`."""
-        task, call = asyncio.current_task(), job.call
+        """Raises Late when nothing has come within `timeout_s`."""
+        task, call, tried = asyncio.current_task(), job.call, len(job.call.attempts)
         expired = False
 
         def expire() -> None:
@@ -112,20 +147,44 @@ class Chain:
                 expired = True
                 task.cancel()
 
+        began = self._clock.monotonic()
         timer = asyncio.get_running_loop().call_later(self._timeout_s, expire)
         try:
             await self._ask(job)
         except asyncio.CancelledError:
             if not expired or task is None or task.uncancel():
                 raise
-            raise EngineUnreachable(
+            self._observe(job.route, began, self._clock.monotonic())
+            late = Late(
                 f"model {job.route.model_id} gave no answer within {self._timeout_s:g} s", retry_after=5
-            ) from None
+            )
+            for attempt in call.attempts[tried:]:
+                attempt.error = attempt.error or late.message
+            raise late from None
         finally:
             timer.cancel()
 
-    def _observe(self, job: Job) -> None:
+    def _pass_over(self, job: Job, route: Route, reason: str, *, to: Route) -> None:
+        job.call.hops = (*job.call.hops, f"{route.model_id}:{reason}")
+        self._metrics.fallbacks.labels(route.label or route.model_id, to.label or to.model_id, reason).inc()
+
+    def _observe(self, route: Route, began: float, first_byte: float | None) -> None:
+        if first_byte is not None:
+            self._latencies.observe(route.model_id, first_byte - began, self._clock.monotonic())
+
+    def _spent(
+        self, job: Job, told: FlockError | Refused, passed: tuple[Route, str] | None
+    ) -> FlockError | Refused:
+        """What its client is told when nobody could answer."""
         call = job.call
-        if call.first_byte is not None:
-            took = call.first_byte - call.started
-            self._latencies.observe(call.model, took, self._clock.monotonic())
+        last = call.attempts[-1].decision.model_id if call.attempts else ""
+        if passed and last != call.model:  # else it is named as the one that was asked
+            call.hops = (*call.hops, f"{passed[0].model_id}:{passed[1]}")
+        if isinstance(told, Refused):
+            return told.error if job.reply.started else told
+        return told
+
+
+def _tells_more(error: FlockError | Refused) -> bool:
+    """Whether it says what to do at home, which no later one would."""
+    return isinstance(error, EngineUnreachable) and error.hint is not None and not isinstance(error, Late)

@@ -16,7 +16,7 @@ from controlplane.protocols.translated import Neutral, Retold
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
 from flockpy.engines import quirks as quirks_of
-from flockpy.errors import ContextTooLong, EngineDied
+from flockpy.errors import ContextTooLong, EngineDied, FlockError
 from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Silent, origin_of
 
 MAX_ANSWER: Final = 256 * 2**20
@@ -63,8 +63,8 @@ class Forwarder:
                 f"the prompt does not fit the {replica.context_window} tokens of {replica.model_id}",
                 field="messages",
             )
-        if out.ignored and not call.attempts:
-            call.dropped = (*call.dropped, *out.ignored)
+        if out.ignored:  # a second try on the same model says so again
+            call.dropped = tuple(dict.fromkeys((*call.dropped, *out.ignored)))
         head = upstream.head_of(replica.endpoint, out.path, out.content_type, len(data), job.traceparent)
         attempt = Attempt(decision)
         call.attempts = (*call.attempts, attempt)
@@ -82,7 +82,7 @@ class Forwarder:
             if call.first_byte is None:
                 raise NotServed(attempt.error, sent=True) from None
             raise EngineDied(f"the engine {replica.engine} broke off: {error}", retry_after=1) from None
-        except NotServed as error:
+        except (NotServed, FlockError) as error:
             attempt.error = str(error)
             raise
 

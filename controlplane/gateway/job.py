@@ -48,9 +48,10 @@ class Job:
         """Turn to the model of `leg`: the first one, or one behind it."""
         self.route, self.inbound, self.body = leg.route, leg.inbound, leg.body
         self.mends, self.native = leg.mends, leg.native
-        self.call.model = leg.route.model_id
-        self.call.dropped = leg.dropped
-        inbound = leg.inbound
+        call, inbound = self.call, leg.inbound
+        call.model, call.dropped = leg.route.model_id, leg.dropped
+        call.node_id = call.node_name = ""  # nothing of a model that was passed over is said of this one
+        call.events, self.reply.passed = None, b""
         if leg.native or not isinstance(inbound, Retold) or not inbound.stream:
             self.encoder = self.reply.encoder = None
         elif self.encoder is None:  # else the client has heard of it already

@@ -78,9 +78,12 @@ class Reply:
         if not call.model:
             return b"x-request-id: %b\r\n" % call.request_id.encode()
         more = b""
-        if call.attempts:
-            reason = call.attempts[-1].decision.reason
+        last = call.attempts[-1].decision if call.attempts else None
+        if last is not None and last.model_id == call.model:
+            reason = last.reason
             more = _where(call.node_name, ", ".join((*call.hops, reason)) if call.hops else reason)
+        elif call.hops:  # nobody was asked for this model yet
+            more = _route(", ".join(call.hops))
         if call.dropped:
             more += b"x-flock-dropped: %b\r\n" % _safe(", ".join(call.dropped))[:MAX_DROPPED]
         if call.estimated:
@@ -106,7 +109,11 @@ def _which(model: str) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _where(node: str, reason: str) -> bytes:
-    return b"x-flock-node: %b\r\nx-flock-route: %b\r\n" % (_safe(node), _safe(reason))
+    return b"x-flock-node: %b\r\n%b" % (_safe(node), _route(reason))
+
+
+def _route(hops: str) -> bytes:
+    return b"x-flock-route: %b\r\n" % _safe(hops)
 
 
 def _error_headers(error: FlockError) -> bytes:
@@ -127,5 +134,5 @@ def _error_headers(error: FlockError) -> bytes:
 
 
 def _safe(text: str) -> bytes:
-    """Header bytes of a name an admin or a host chose: anything but visible ASCII becomes "?"."""
-    return "".join(c if " " < c <= "~" else "?" for c in text).encode()
+    """Header bytes of names that an admin or a host chose: anything but ASCII that can be printed becomes "?"."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text).encode()

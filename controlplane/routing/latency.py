@@ -1,6 +1,6 @@
 """How long models lately took to their first byte, for those who would rather ask a faster one. Pure."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Final
 
 WINDOW_S: Final = 120.0
@@ -8,6 +8,8 @@ WINDOW_S: Final = 120.0
 SAMPLES: Final = 200
 FEWEST: Final = 5
 """Samples without which nothing is said of a model."""
+MODELS: Final = 256
+"""Models that are remembered, those that answered last: clients make names of vendors' models up."""
 
 
 class Latencies:
@@ -15,12 +17,20 @@ class Latencies:
 
     def __init__(self, slow_s: float) -> None:
         self._slow_s = slow_s
-        self._samples: dict[str, deque[tuple[float, float]]] = {}
+        self._samples: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Models of which something is remembered."""
+        return len(self._samples)
 
     def observe(self, model: str, took_s: float, now: float) -> None:
-        """A request was answered; `now` in seconds, on any clock that never goes back."""
-        if self._slow_s:
-            self._samples.setdefault(model, deque(maxlen=SAMPLES)).append((now, took_s))
+        """A model has answered, or was given up after so long; `now` in seconds, on any clock that never goes back."""
+        if not self._slow_s:
+            return
+        self._samples.setdefault(model, deque(maxlen=SAMPLES)).append((now, took_s))
+        self._samples.move_to_end(model)
+        if len(self._samples) > MODELS:
+            self._samples.popitem(last=False)
 
     def is_slow(self, model: str, now: float) -> bool:
         samples = self._samples.get(model)

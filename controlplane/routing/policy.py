@@ -30,6 +30,10 @@ class RouteDecision(msgspec.Struct, frozen=True):
     reason: str
     considered: tuple[Considered, ...]
 
+    @property
+    def model_id(self) -> str:
+        return self.replica.model_id
+
 
 class Saturated(msgspec.Struct, frozen=True):
     """Replicas exist, all slots are taken."""

@@ -153,6 +153,12 @@ class Metrics:
             ("model", "kind"),
             registry=self.registry,
         )
+        self.fallbacks = Counter(
+            "flockpy_fallbacks",
+            "Requests that went on to the next model of a chain, by why the one before could not answer",
+            ("from", "to", "reason"),
+            registry=self.registry,
+        )
         self.in_flight = self._gauge("in_flight_requests", "Requests on an engine now", "model", "node")
         self.queued = self._gauge("queued_requests", "Requests that wait for a slot now", "model")
         self.placement = self._gauge(

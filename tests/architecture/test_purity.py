@@ -105,6 +105,7 @@ PURE = frozenset(
         "controlplane.protocols.rescue.think",
         "controlplane.protocols.rescue.xml",
         "controlplane.protocols.rescue.xmlcall",
+        "controlplane.routing.chains",
         "controlplane.routing.latency",
         "controlplane.routing.names",
         "controlplane.routing.policy",

@@ -20,6 +20,7 @@ NAMES = {
     "flockpy_cost_usd": {"model"},
     "flockpy_refusals": {"surface", "code"},
     "flockpy_mended": {"model", "kind"},
+    "flockpy_fallbacks": {"from", "to", "reason"},
     "flockpy_in_flight_requests": {"model", "node"},
     "flockpy_queued_requests": {"model"},
     "flockpy_placement_state": {"model", "node", "state"},
@@ -42,6 +43,7 @@ def used() -> Metrics:
         durations.observe(3.0)
     metrics.refusals.labels("chat", "insufficient_quota").inc()
     metrics.mended.labels("m", "hermes").inc()
+    metrics.fallbacks.labels("m", "vendor/other", "timeout").inc()
     metrics.in_flight.labels("m", "n_1").set(1)
     metrics.queued.labels("m").set(2)
     metrics.placement.labels("m", "n_1", "ready").set(1)
@@ -77,7 +79,8 @@ def test_only_the_process_and_python_are_told_beside_our_own() -> None:
 def test_no_label_could_hold_what_a_client_sent() -> None:
     """Each value of a label is a time series for ever."""
     labels = set().union(*NAMES.values())
-    assert labels == {"model", "node", "surface", "outcome", "kind", "code", "state", "health", "version"}
+    of_requests = {"model", "node", "surface", "outcome", "kind", "code", "from", "to", "reason"}
+    assert labels == of_requests | {"state", "health", "version"}
 
 
 def test_what_was_counted_is_what_is_scraped() -> None:
