@@ -39,6 +39,12 @@ def verdict(vendor: str, status: int, message: str, retry_after: int | None) -> 
         return EngineUnreachable(
             said, hint="it is a matter of the leader's account", retry_after=LONGEST_WAIT
         )
+    if status == 404 and not message:  # no word of a model: it is not the vendor that says so
+        return EngineUnreachable(
+            f"{vendor} is not where it is asked: {said}",
+            hint=f"whoever runs the leader: check the address for {vendor} in router.fallback",
+            retry_after=LONGEST_WAIT,
+        )
     if status == 404:
         return UnknownModel(said, field="model")
     if status == 413:

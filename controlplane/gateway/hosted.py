@@ -13,7 +13,7 @@ from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
 from controlplane.gateway.heard import Heard, Unframed
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
+from controlplane.gateway.passed import asked_headers, head_of, is_error_of, passed_headers, wait_of
 from controlplane.gateway.stream import Tap
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.translated import Neutral
@@ -235,6 +235,8 @@ async def _refusal(job: Job, vendor: Vendor, answer: Head, exchange: Exchange) -
         return EngineDied(f"{vendor.name} answered with status {answer.status}", retry_after=1)
     error = vendor.refusal(answer.status, body, wait_of(answer.get(b"retry-after")))
     if not job.native or job.reply.started or answer.status in _OF_OUR_KEY:
+        return error
+    if not is_error_of(job.call.surface.name, body):
         return error
     content_type = answer.get(b"content-type") or _JSON
     return Refused(error, answer.status, content_type, body, passed_headers(answer.headers))

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from controlplane.egress.base import Headers, Posting
 from controlplane.egress.verdict import LONGEST_WAIT
+from controlplane.tenants.model import Surface
 
 _WHO: Final = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization", b"host"})
 """Headers by which a client says who it is, to us alone."""
@@ -19,6 +22,18 @@ _PASSED: Final = (
 )
 _OURS: Final = frozenset({b"anthropic-organization-id", b"openai-organization", b"openai-project"})
 """What a vendor says of the leader's own account."""
+
+
+class _Said(msgspec.Struct):
+    message: str
+
+
+class _Error(msgspec.Struct):
+    error: _Said
+    type: str = ""
+
+
+_ERROR: Final = msgspec.json.Decoder(_Error)
 
 
 def head_of(posting: Posting) -> bytes:
@@ -46,3 +61,13 @@ def wait_of(value: bytes) -> int | None:
     """The seconds of a ``retry-after``; None for a date, or without one."""
     text = value.decode("latin-1").strip()
     return min(int(text), LONGEST_WAIT) if text.isdecimal() and len(text) < 10 else None
+
+
+def is_error_of(surface: Surface, body: bytes) -> bool:
+    """Whether the body of an error answer is one in a client's protocol, and no page or other words of whatever stands
+    before a vendor."""
+    try:
+        error = _ERROR.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return surface != "messages" or error.type == "error"

@@ -17,6 +17,14 @@ from tests.simulators.vendor_server import KEY, Fault
 
 BODY = b'{"model":"%b","max_tokens": 64, "metadata":  {"user_id":"me"}, "messages":[{"role":"user","content":"hi"}]}'
 
+TOLD = {
+    400: "invalid_request_error",
+    404: "overloaded_error",
+    429: "overloaded_error",
+    502: "api_error",
+    503: "overloaded_error",
+}
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Abroad]:
@@ -116,6 +124,16 @@ def test_its_refusals_pass_as_they_are(world: Abroad, status: int, kind: str | N
     record = record_of(world.stage.program, answer.headers["x-request-id"])
     assert (record["status"], record["prompt_tokens"], record["completion_tokens"]) == (status, 0, 0)
     assert record["outcome"] == ("refused" if status < 500 else "failed")
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 502, 503])
+def test_a_page_of_what_stands_before_it_is_told_in_the_clients_protocol(world: Abroad, status: int):
+    world.behave(fault=Fault("page", status=status, message="Bad Gateway"))
+    answer = post(world, BODY % CLAUDE.encode())
+    assert answer.headers["content-type"] == "application/json"
+    assert (answer.json()["type"], answer.json()["error"]["type"]) == ("error", TOLD[status])
+    assert "html" not in answer.text
+    assert str(status) in answer.json()["error"]["message"]
 
 
 def test_what_is_wrong_with_the_leaders_key_is_not_the_clients_401(world: Abroad):

@@ -26,6 +26,7 @@ class Fault:
 
     ====== ================================================================================================
     status an error answer of `status`, with `retry_after` (seconds) when it is not None
+    page   the same as an HTML page, of what stands before the vendor
     drop   the connection is closed before any header of an answer
     cut    the stream ends after the first event of the part `within`, as if it were complete
     reset  the connection is reset there
@@ -35,7 +36,7 @@ class Fault:
     A whole answer is cut or reset in its middle. `kind_of`, `code` and `message` replace what the vendor calls it.
     """
 
-    kind: Literal["status", "drop", "cut", "reset", "error"]
+    kind: Literal["status", "page", "drop", "cut", "reset", "error"]
     times: int = 1
     within: Where = "start"
     status: int = 500
@@ -250,6 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
         common = vendor.headers(number)
         if fault and fault.kind == "drop":
             self.close_connection = True
+        elif fault and fault.kind == "page":
+            page = f"<html><head><title>{fault.message}</title></head></html>".encode()
+            self._whole(fault.status, common | {"content-type": "text/html"}, page)
         elif fault and (fault.kind == "status" or (fault.kind == "error" and reply.pieces is None)):
             waits = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
             self._whole(fault.status, common | waits, vendor.failed(fault))

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.egress.base import Posting
-from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
+from controlplane.gateway.passed import asked_headers, head_of, is_error_of, passed_headers, wait_of
 
 
 def posting(url: str) -> Posting:
@@ -75,3 +75,24 @@ def test_limits_pass_and_the_leaders_account_does_not():
 )
 def test_a_wait_is_read_in_seconds(value: bytes, seconds: int | None):
     assert wait_of(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "openai", "anthropic"),
+    [
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"}', True, True),
+        (b'{"error":{"message":"m","type":"server_error","param":null,"code":null}}', True, False),
+        (b'{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED"}}', True, False),
+        (b'[{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED"}}]', False, False),
+        (b'{"message":"ValidationException"}', False, False),
+        (b'{"error":"m"}', False, False),
+        (b'{"type":"error","error":{}}', False, False),
+        (b"<html>502 Bad Gateway</html>", False, False),
+        (b'{"error":{"message":"\xff"}}', False, False),
+        (b"", False, False),
+    ],
+)
+def test_an_error_is_passed_on_only_to_who_speaks_its_protocol(body: bytes, openai: bool, anthropic: bool):
+    assert is_error_of("chat", body) is openai
+    assert is_error_of("responses", body) is openai
+    assert is_error_of("messages", body) is anthropic
