@@ -15,6 +15,7 @@ from controlplane.gateway.heard import Heard, Unframed
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.passed import asked_headers, head_of, is_error_of, passed_headers, wait_of
 from controlplane.gateway.stream import Tap
+from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
@@ -99,6 +100,7 @@ class HostedForwarder:
         """Tokens of the prompt in the body of a Messages request, as the model's vendor counts them; None where it
         does not. Raises FlockError for its refusal."""
         vendor = self._vendors[route.vendor]
+        body, _ = own_thoughts(body)
         fields, asked = read_fields(body), asked_headers(headers)
         posting = await vendor.counting(
             Question("messages", route.model_id, False, body, fields, None, asked)

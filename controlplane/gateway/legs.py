@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from controlplane.egress.base import Manner
+from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.chat_outline import instructs_oddly, outline
 from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
@@ -19,18 +20,21 @@ DROPPED_CHARS: Final = 80
 
 class Leg(msgspec.Struct, frozen=True):
     """`inbound` and `body` as they are dealt with on the way to `route`; `mends`: a wrong answer is put right;
-    `native`: the bytes of a vendor's answer are the client's."""
+    `native`: the bytes of a vendor's answer are the client's, and but for what is `left_out` so is its request."""
 
     route: Route
     inbound: Inbound
     body: bytes
     mends: bool = False
     native: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def dropped(self) -> tuple[str, ...]:
         """What of the client's request is not carried over."""
-        if self.native or not isinstance(self.inbound, Neutral):
+        if self.native:
+            return self.left_out[:DROPPED]
+        if not isinstance(self.inbound, Neutral):
             return ()
         return tuple(name[:DROPPED_CHARS] for name in self.inbound.request.dropped[:DROPPED])
 
@@ -57,4 +61,7 @@ def to_vendor(surface: Surface, inbound: Inbound, body: bytes, route: Route, man
         )
     if manner == "translated" and surface.name == "chat":
         inbound = foreign_chat(inbound, body)
-    return Leg(route, inbound, body, native=manner == "native")
+    left_out: tuple[str, ...] = ()
+    if manner == "native" and surface.name == "messages":
+        body, left_out = own_thoughts(body)
+    return Leg(route, inbound, body, native=manner == "native", left_out=left_out)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.protocols.anthropic_answer import input_of
+from controlplane.protocols.anthropic_thoughts import is_foreign
 from controlplane.protocols.ir import (
     Assistant,
     AudioPart,
@@ -21,13 +22,11 @@ from controlplane.protocols.ir import (
     Request,
     System,
     TextPart,
-    Thought,
     Tool,
     ToolCall,
     ToolResult,
     User,
 )
-from controlplane.protocols.responses_dialect import is_ours as is_openais
 
 _Object = dict[str, Any]
 _SAMPLED: Final = re.compile(r"claude-(?:[123]|[a-z]+-4(?![.-]?[7-9](?!\d)))")
@@ -144,7 +143,7 @@ def _assistant(message: Assistant) -> list[_Object]:
     """Thoughts without their proof of origin are left out: the vendor takes back its own alone."""
     blocks: list[_Object] = []
     for thought in message.thoughts:
-        if _is_foreign(thought):
+        if is_foreign(thought.signature):
             continue
         if thought.redacted:
             blocks.append({"type": "redacted_thinking", "data": thought.signature})
@@ -153,12 +152,6 @@ def _assistant(message: Assistant) -> list[_Object]:
     if message.text.strip():
         blocks.append({"type": "text", "text": message.text})
     return blocks + [_call(call) for call in message.calls]
-
-
-def _is_foreign(thought: Thought) -> bool:
-    """Signed by a vendor whose name stands before its signatures (``gemini:``), or by OpenAI; those of this one have no
-    colon."""
-    return ":" in thought.signature or is_openais(thought.signature)
 
 
 def _call(call: ToolCall) -> _Object:
@@ -226,7 +219,7 @@ def _may_think(messages: tuple[Message, ...]) -> bool:
     """Within a loop of tools the last turn of the model must begin with a thought of the vendor's own."""
     for message in reversed(messages):
         if isinstance(message, Assistant):
-            own = any(thought.signature and not _is_foreign(thought) for thought in message.thoughts)
+            own = any(thought.signature and not is_foreign(thought.signature) for thought in message.thoughts)
             return own or not message.calls
         if isinstance(message, User):
             return True

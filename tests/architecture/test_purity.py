@@ -36,6 +36,7 @@ PURE = frozenset(
         "controlplane.protocols.anthropic_error",
         "controlplane.protocols.anthropic_request",
         "controlplane.protocols.anthropic_stream",
+        "controlplane.protocols.anthropic_thoughts",
         "controlplane.protocols.anthropic_turns",
         "controlplane.protocols.assembly",
         "controlplane.protocols.base",
