@@ -224,8 +224,10 @@ def _settle_at_the_end(job: Job, heard: Heard | None, tap: Tap | None) -> None:
     """Before the client can have seen the end: whoever got an answer has a record of it."""
     if job.call.record is not None:
         return
-    if heard and (heard.done or heard.failure is not None):
-        job.settle("ok" if heard.failure is None else "failed", 200, heard.usage)
+    if heard and heard.failure is not None:
+        job.settle("failed", 200)  # what it counted so far is not what it said
+    elif heard and heard.done:
+        job.settle("ok", 200, heard.usage)
     elif tap and (tap.done or tap.failure()):
         job.settle("failed" if tap.failure() else "ok", 200, tap.usage())
 

@@ -57,8 +57,8 @@ class Stage:
 
 
 @contextmanager
-def on_stage(folder: Path, config: str) -> Iterator[Stage]:
-    """A program with this config.yaml that has adopted a fake engine of two slots."""
+def on_stage(folder: Path, config: str, **environ: str) -> Iterator[Stage]:
+    """A program with this config.yaml, and this in its environment, that has adopted a fake engine of two slots."""
     port = free_port()
     (folder / "data").mkdir(mode=0o700, parents=True)
     (folder / "data" / "config.yaml").write_text(config)
@@ -67,7 +67,7 @@ def on_stage(folder: Path, config: str) -> Iterator[Stage]:
     engine = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        with running(folder, FLOCK_LLAMACPP_ENDPOINT=url) as program:
+        with running(folder, FLOCK_LLAMACPP_ENDPOINT=url, **environ) as program:
             eventually(lambda: program.model_state("fake") == "serving", "the engine is adopted")
             yield Stage(program, url, program.create_key("ann"))
     finally:

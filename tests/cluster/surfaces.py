@@ -114,9 +114,11 @@ def _anthropic_usage(usage: Body) -> tuple[int, int]:
 
 
 def _messages_stream(stream: bytes) -> Told:
-    told = Told()
+    told, usage = Told(), Body()
     for event in _events(stream):
         match event["type"]:
+            case "message_start":
+                usage = event["message"]["usage"]
             case "content_block_start" if event["content_block"]["type"] == "tool_use":
                 told.arguments.append("")
             case "content_block_delta":
@@ -124,7 +126,7 @@ def _messages_stream(stream: bytes) -> Told:
                 if "partial_json" in event["delta"]:
                     told.arguments[-1] += event["delta"]["partial_json"]
             case "message_delta":
-                told.usage = _anthropic_usage(event["usage"])
+                told.usage = _anthropic_usage(usage | event["usage"])
             case "message_stop":
                 told.ended = True
             case "error":

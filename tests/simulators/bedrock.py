@@ -53,11 +53,12 @@ class Heard:
 
 @dataclass(slots=True)
 class State:
-    """`thought`: what models think before they answer; `first_s`: seconds until they do."""
+    """`thought`: what models think before they answer; `first_s`: seconds until then, `frame_s`: after each frame."""
 
     account: Account = field(default_factory=Account)
     thought: str = ""
     first_s: float = 0
+    frame_s: float = 0
     fault: Fault | None = None
     struck: int = 0
     heard: list[Heard] = field(default_factory=list[Heard])
@@ -156,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break(fault, frame)
                 return
             self._chunk(frame)
+            self._server.stopped.wait(self._server.state.frame_s)
         self.wfile.write(b"0\r\n\r\n")
 
     def _break(self, fault: Fault, frame: bytes) -> None:

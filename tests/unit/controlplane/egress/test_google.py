@@ -3,94 +3,21 @@
 import asyncio
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import parse_qs
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from controlplane.egress.google import INSTALL, LOGIN, REST_S, SCOPE, ApplicationDefault
 from flockpy.errors import EngineUnreachable
+from tests.simulators.google_tokens import ACCOUNT, TokenServer, serving
 from tests.unit.controlplane.helpers import HandClock
-
-ACCOUNT = "leader@quack-1.iam.gserviceaccount.com"
-AUDIENCE = "https://oauth2.googleapis.com/token"
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PRIVATE = KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-).decode()
-
-
-class TokenServer(ThreadingHTTPServer):
-    """`lives` is how long its tokens are good for, in seconds; `status` what it answers otherwise than with a token."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[dict[str, Any]] = []
-        self.lives, self.status = 3600, 200
-        self.open = threading.Event()
-        self.open.set()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = cast(TokenServer, self.server)
-        form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-        claims = jwt.decode(form["assertion"][0], KEY.public_key(), algorithms=["RS256"], audience=AUDIENCE)
-        server.asked.append(claims)
-        server.open.wait(10)
-        granted = {
-            "access_token": f"token-{len(server.asked)}",
-            "expires_in": server.lives,
-            "token_type": "Bearer",
-        }
-        refused = {"error": "invalid_grant", "error_description": f"not {form['assertion'][0]}"}
-        body = json.dumps(granted if server.status == 200 else refused).encode()
-        self.send_response(server.status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def serving() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.open.set()
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenServer]:
     with serving() as server:
-        account = {
-            "type": "service_account",
-            "project_id": "quack-1",
-            "private_key_id": "1",
-            "private_key": PRIVATE,
-            "client_email": ACCOUNT,
-            "token_uri": f"http://127.0.0.1:{server.server_port}/",
-        }
-        file = tmp_path / "account.json"
-        file.write_text(json.dumps(account))
+        file = server.account(tmp_path / "account.json")
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         yield server
 
