@@ -113,8 +113,11 @@ class Pipeline:
         return to_vendor(surface, inbound, body, route, manner)
 
     def _further(self, job: Job, route: Route) -> Leg:
+        """The way to a model further back, paid for. Raises BadRequest, QuotaSpent."""
         told = job.reply.started and job.encoder is not None
-        return self._leg(job.call.surface, job.asked, job.asked_body, route, told=told)
+        leg = self._leg(job.call.surface, job.asked, job.asked_body, route, told=told)
+        job.admission.turn_to(route.model_id, route.context_window)
+        return leg
 
     def _resolve(self, call: Call, inbound: Inbound) -> Route:
         """The model asked for. Raises UnknownModel, Forbidden, BadRequest."""

@@ -63,6 +63,13 @@ class Admission:
         """
         self.meter.settle(self, record)
 
+    def turn_to(self, model: str, context_window: int) -> None:
+        """The request goes to another model, where it may cost more: hold that much back. What is held stays held.
+
+        Raises QuotaSpent, nothing being changed, when the key's quota has not that much left.
+        """
+        self.meter.turn(self, model, context_window)
+
 
 class Meter:
     """Call `load` after the ledger has recovered and before the first request."""
@@ -118,6 +125,24 @@ class Meter:
             self._quotas[key.id] = after
         self._admitted[ticket.request_id] = admission
         return admission
+
+    def turn(self, admission: Admission, model: str, context_window: int) -> None:
+        """See `Admission.turn_to`."""
+        ticket = msgspec.structs.replace(admission.ticket, context_window=context_window)
+        ratio = self._ratios.get(model, estimate.UNKNOWN)
+        prompt_tokens = estimate.estimate(ratio, ticket.prompt_bytes, context_window)
+        key = ticket.key
+        held = None if key is None else self._quotas.get(key.id)
+        if key is not None and held is not None and held.day == admission.day:  # else its day is over
+            others = quota.settle(held, admission.reserved, 0, admission.day)
+            tokens, cap = _cost(ticket, others, prompt_tokens)
+            tokens = max(tokens, admission.reserved)
+            after = quota.reserve(others, tokens, ticket.time)
+            if isinstance(after, Refused):
+                raise _spent(key, others, after, tokens)
+            self._quotas[key.id] = after
+            admission.reserved, admission.max_tokens_cap = tokens, cap
+        admission.prompt_tokens = prompt_tokens
 
     def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Admission.settle`."""

@@ -1,13 +1,13 @@
 """Requests that are passed on from one model to another, seen from the client, the vendor and the usage record."""
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.cluster import abroad
 from tests.cluster.abroad import Abroad
-from tests.cluster.metering import Record, record_of
+from tests.cluster.metering import Record
 from tests.cluster.surfaces import SURFACES, Surface, Told
-from tests.cluster.traffic import Answer, ask
+from tests.cluster.traffic import Answer
 from tests.simulators.tool_model import Turn
 
 CHATS = [SURFACES[name] for name in ("chat", "messages", "responses", "ollama")]
@@ -36,10 +36,8 @@ def play(world: Abroad, engine: dict[str, Any] | None = None, **vendor: Any) -> 
 
 
 async def asked(world: Abroad, surface: Surface, *, key: str = "", **fields: Any) -> Seen:
-    program = world.stage.program
-    answer = await ask(program.port, surface.ask(key or world.stage.key, **fields))
-    told = surface.told(answer)
-    return Seen(answer, told, await asyncio.to_thread(record_of, program, answer.request_id))
+    stage = replace(world.stage, key=key or world.stage.key)
+    return Seen(*await abroad.asked(stage, surface, **fields))
 
 
 def answered_away(world: Abroad, seen: Seen, model: str) -> None:

@@ -193,3 +193,61 @@ async def test_nothing_is_admitted_or_reserved_while_usage_cannot_be_recorded(
     assert meter.standing(key) == Quota(1000, 20_000)
     assert meter.in_flight == 0
     await asyncio.sleep(0)
+
+
+async def test_a_request_that_turns_to_a_wider_model_holds_back_what_it_may_cost_there(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    admission = meter.admit(a_ticket(key=key, max_tokens=64_000, context_window=4096))
+    admission.turn_to("wide", 200_000)
+    assert admission.reserved == MOST + 64_000
+    assert meter.standing(key) == Quota(100_000, 20_000, reserved=MOST + 64_000)
+    admission.settle(a_record(model="wide", prompt_tokens=90, completion_tokens=50_000))
+    assert meter.standing(key) == Quota(100_000, 20_000, used=50_090)
+
+
+async def test_one_that_needed_no_bound_in_a_small_window_gets_one_in_a_wide_one(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    admission = meter.admit(a_ticket(key=key, context_window=8192))
+    assert admission.max_tokens_cap is None
+    admission.turn_to("wide", 0)
+    assert (admission.reserved, admission.max_tokens_cap) == (50_000, 50_000 - MOST)
+
+
+async def test_a_wider_model_that_the_quota_does_not_cover_is_not_turned_to(meter: Meter):
+    key = a_key(daily_token_quota=10_000)
+    first = meter.admit(a_ticket("req_1", key=key, max_tokens=64_000, context_window=4096))
+    with pytest.raises(QuotaSpent):
+        first.turn_to("wide", 200_000)
+    assert (first.reserved, meter.standing(key)) == (4096, Quota(10_000, 20_000, reserved=4096))
+    first.settle(a_record("req_1", prompt_tokens=0, completion_tokens=0))
+    assert meter.standing(key) == Quota(10_000, 20_000)
+
+
+async def test_what_others_of_its_key_hold_counts_when_a_request_turns(meter: Meter):
+    key = a_key(daily_token_quota=10_000)
+    first = meter.admit(a_ticket("req_1", key=key, max_tokens=6000, context_window=4096))
+    second = meter.admit(a_ticket("req_2", key=key, max_tokens=6000, context_window=4096))
+    with pytest.raises(QuotaSpent):
+        first.turn_to("wide", 200_000)
+    second.settle(a_record("req_2", prompt_tokens=0, completion_tokens=0))
+    first.turn_to("wide", 200_000)
+    assert first.reserved == MOST + 6000
+
+
+async def test_turning_to_a_smaller_model_gives_nothing_back(meter: Meter):
+    key = a_key(daily_token_quota=100_000)
+    admission = meter.admit(a_ticket(key=key, max_tokens=10_000))
+    admission.turn_to("small", 4096)
+    assert admission.reserved == MOST + 10_000
+    keyless = meter.admit(a_ticket("req_2", max_tokens=10_000))
+    keyless.turn_to("wide", 0)
+    assert keyless.reserved == PROMPT
+
+
+async def test_a_request_that_turns_on_the_next_day_takes_nothing_of_it(meter: Meter, clock: HandClock):
+    key = a_key(daily_token_quota=10_000)
+    admission = meter.admit(a_ticket("req_1", key=key, max_tokens=4000, context_window=4096))
+    clock.now = NOON + DAY_S
+    meter.admit(a_ticket("req_2", key=key, time=clock.now, max_tokens=4000, context_window=4096))
+    admission.turn_to("wide", 0)
+    assert meter.standing(key) == Quota(10_000, 20_001, reserved=4096)
