@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients.install import Unavailable, npm_client, python_client
 from tests.clients.stage import Stage, on_stage
+from tests.clients.vendors import Vendors, with_vendors
 from tests.clients.workplace import Workplace
 from tests.simulators.strict_engine import Script
 
@@ -22,6 +23,19 @@ def stage(whole_stage: Stage) -> Stage:
     """The stage with an engine that behaves, and has heard nothing yet."""
     whole_stage.engine.play(Script())
     return whole_stage
+
+
+@pytest.fixture(scope="session")
+def all_vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
+    with with_vendors(tmp_path_factory.mktemp("vendors")) as vendors:
+        yield vendors
+
+
+@pytest.fixture
+def vendors(all_vendors: Vendors) -> Vendors:
+    """The vendors, which behave and have heard nothing yet."""
+    all_vendors.behave()
+    return all_vendors
 
 
 @pytest.fixture

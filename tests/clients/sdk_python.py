@@ -45,7 +45,11 @@ def chat(stream: bool) -> str:
             message = openai.chat.completions.create(**asked).choices[0].message
         if not message.tool_calls:
             return message.content
-        messages.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
+        spoken: Any = {"role": "assistant", "content": message.content, "tool_calls": []}
+        for call in message.tool_calls:
+            function = {"name": call.function.name, "arguments": call.function.arguments}
+            spoken["tool_calls"].append({"id": call.id, "type": "function", "function": function})
+        messages.append(spoken)
         for call in message.tool_calls:
             said = read_file(json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": said})

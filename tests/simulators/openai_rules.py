@@ -11,11 +11,14 @@ from typing import Any
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import (
+    easy_input_message_param,
     function_tool_param,
     response_create_params,
+    response_custom_tool_call_param,
     response_input_image_param,
     response_output_message_param,
     response_reasoning_item_param,
+    web_search_tool_param,
 )
 
 from tests.simulators.openai_models import (
@@ -40,10 +43,14 @@ _PARAMETERS: Mapping[str, Any] = {
     "/v1/responses": response_create_params.ResponseCreateParamsBase,
 }
 _LAX: dict[type, frozenset[str]] = {
-    response_reasoning_item_param.ResponseReasoningItemParam: frozenset({"id"}),
+    response_reasoning_item_param.ResponseReasoningItemParam: frozenset({"id", "content"}),
     response_output_message_param.ResponseOutputMessageParam: frozenset({"id", "status"}),
     response_input_image_param.ResponseInputImageParam: frozenset({"detail"}),
     function_tool_param.FunctionToolParam: frozenset({"strict", "parameters"}),
+    # What OpenAI's own Codex sends, and its library does not name:
+    easy_input_message_param.EasyInputMessageParam: frozenset({"id"}),
+    response_custom_tool_call_param.ResponseCustomToolCallParam: frozenset({"status"}),
+    web_search_tool_param.WebSearchToolParam: frozenset({"search_content_types"}),
 }
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _IDS = {"reasoning": "rs", "message": "msg", "function_call": "fc"}
@@ -83,6 +90,7 @@ def _schema(path: str, body: Body) -> Iterator[Complaint]:
     must = required | {"model"}
     if path == "/v1/responses":
         must |= {"input"}
+        hints = hints | {"client_metadata": Mapping[str, str]}
     for name in sorted(must - body.keys()):
         yield Complaint("missing", (name,))
     for name, value in body.items():

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,6 +32,7 @@ CALLED: Any = {
 }
 ANSWERED: Any = {"role": "tool", "tool_call_id": "c", "content": SECRET}
 CALLS = Turn("I will look.", (Call("Bash", json.dumps({"command": "cat secret.txt"})),))
+CODEX = Path(__file__).parents[1] / "golden" / "clients" / "codex"
 CLIENTS: list[openai.OpenAI] = []
 
 
@@ -250,6 +252,15 @@ def test_what_is_right_is_served():
         asked(USER, instructions="x", text={"format": {"type": "json_object"}}),
     ):
         assert list(refusals(*right, known)) == []
+
+
+@pytest.mark.parametrize("asked", ["gpt-1", "patch-3", "delegate-3"])
+def test_what_its_own_agent_sends_is_served(asked: str):
+    """Some of it is not in the library's types."""
+    recorded = json.loads((CODEX / f"{asked}.json").read_text())["body"]
+    thought = {"type": "reasoning", "summary": [], "content": None, "encrypted_content": encrypted("Hm.")}
+    recorded["input"] += [thought, {"type": "message", "role": "assistant", "content": "So be it."}]
+    assert list(refusals("/v1/responses", {**recorded, "model": "gpt-5.5"}, {encrypted("Hm."): "Hm."})) == []
 
 
 def test_its_client_knows_its_errors(vendor: OpenAiVendor):

@@ -25,7 +25,8 @@ class Complaint:
 def complaints(
     value: Any, kind: Any, path: tuple[str | int, ...] = (), lax: Mapping[type, frozenset[str]] | None = None
 ) -> Iterator[Complaint]:
-    """What is wrong with a value for a type; `lax`: fields that a type calls required, and the vendor does not."""
+    """What is wrong with a value for a type; `lax`: fields with which the vendor is not as strict as its type is: they
+    may be left out or null, or are taken though it does not name them."""
     origin = get_origin(kind)
     if origin in (Required, NotRequired):
         yield from complaints(value, get_args(kind)[0], path, lax)
@@ -72,9 +73,12 @@ def _object(value: Any, kind: Any, path: tuple[str | int, ...], lax: Any) -> Ite
         yield Complaint("type", path, "object", value)
         return
     known, required = fields(kind)
-    for name in sorted(required - value.keys() - (lax or {}).get(kind, frozenset())):
+    free: frozenset[str] = (lax or {}).get(kind, frozenset())
+    for name in sorted(required - value.keys() - free):
         yield Complaint("missing", (*path, name))
     for name, inner in value.items():
+        if name in free and (inner is None or name not in known):
+            continue
         if name in known:
             yield from complaints(inner, known[name], (*path, name), lax)
         else:

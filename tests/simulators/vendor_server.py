@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from typing import Any, Literal, Self, TypeVar
@@ -33,7 +33,8 @@ class Fault:
     error  an error event comes there, and the stream ends
     ====== ================================================================================================
 
-    A whole answer is cut or reset in its middle. `kind_of`, `code` and `message` replace what the vendor calls it.
+    A stream without the part `within` is not struck. A whole answer is cut or reset in its middle. `kind_of`, `code`
+    and `message` replace what the vendor calls it.
     """
 
     kind: Literal["status", "page", "drop", "cut", "reset", "error"]
@@ -106,7 +107,7 @@ class Reply:
 class Vendor:
     """A vendor that listens on loopback from `start` to `stop`, on a port of its own unless it is told one.
 
-    `keys` are those it accepts.
+    `keys` are those it accepts; `struck`: how many answers its script's fault has struck.
     """
 
     def __init__(self, port: int = 0, keys: Iterable[str] = (KEY,)) -> None:
@@ -115,7 +116,7 @@ class Vendor:
         self.stopped = threading.Event()
         self.behaviour = Script()
         self.requests: list[Received] = []
-        self._struck = 0
+        self.struck = 0
         self._count = 0
         self._lock = threading.Lock()
 
@@ -145,7 +146,7 @@ class Vendor:
     def script(self, **behaviour: Any) -> None:
         """From now on behave so (the fields of `Script`), and forget what was received."""
         with self._lock:
-            self.behaviour, self._struck = Script(**behaviour), 0
+            self.behaviour, self.struck = Script(**behaviour), 0
             self.requests.clear()
 
     def answer(self, request: Received, script: Script, number: int) -> Reply:
@@ -170,16 +171,27 @@ class Vendor:
             self._count += 1
             number, script = self._count, self.behaviour
         reply = self.answer(request, script, number)
+        if reply.pieces is not None:
+            reply = replace(reply, pieces=tuple(reply.pieces))
         with self._lock:
             noted = Received(
                 request.method, request.path, request.head, request.headers, request.body, reply.refused
             )
             self.requests.append(noted)
             fault = script.fault
-            if fault is None or reply.refused or request.method != "POST" or self._struck >= fault.times:
+            if fault is None or reply.refused or request.method != "POST" or self.struck >= fault.times:
                 return number, script, reply, None
-            self._struck += 1
+            if not _meets(reply, fault):
+                return number, script, reply, None
+            self.struck += 1
             return number, script, reply, fault
+
+
+def _meets(reply: Reply, fault: Fault) -> bool:
+    """Whether a fault can strike an answer."""
+    if reply.pieces is None or fault.kind in ("status", "drop"):
+        return True
+    return any(part == fault.within for part, _ in reply.pieces)
 
 
 _V = TypeVar("_V", bound=Vendor)
