@@ -123,7 +123,7 @@ class Job:
                 return Usage(0, 0), "estimated"
             completion = events or counts.of_answer(answer)
             return Usage(self.admission.prompt_tokens, completion), "counted" if events else "estimated"
-        if inbound.choices == 1:
+        if inbound.choices == 1 or self.route.vendor:  # vendors count all that they bill
             return usage, "engine"
         cap = self.admission.max_tokens_cap
         return counts.of_all_choices(

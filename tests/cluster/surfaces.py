@@ -162,6 +162,8 @@ def _responses_stream(stream: bytes) -> Told:
                 calls[-1] += event["delta"]
             case "response.completed" | "response.failed" | "response.incomplete":
                 last = _responses(event["response"])
+            case "error":
+                last = Told(error=event["code"], message=event["message"])
             case _:
                 continue
     last.text, last.arguments = text, calls
