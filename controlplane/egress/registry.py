@@ -1,5 +1,6 @@
 """The vendors that may be asked, and which model is whose."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -12,7 +13,7 @@ from controlplane.egress.google import ApplicationDefault
 from controlplane.egress.openai import OpenAI
 from controlplane.egress.vertex import Vertex
 from controlplane.routing.table import Route
-from flockpy.aliases import MAX_CHARS
+from flockpy.aliases import NAME_PATTERN
 from flockpy.config import Fallback
 from flockpy.globs import fits
 from flockpy.placement import Capability
@@ -20,6 +21,8 @@ from flockpy.vendors import VendorCatalog
 
 REMEMBERED: Final = 1024
 """Names of vendors' models whose routes are kept: clients make names up."""
+_NAME: Final = re.compile(NAME_PATTERN)
+"""They are shown to people, in tables and terminals."""
 _UNKNOWN: Final[tuple[Capability, ...]] = (
     "chat",
     "completion",
@@ -44,7 +47,11 @@ class Vendors:
         self._catalog = catalog
         self._allowed = tuple(allowed)
         self._location = location
-        self.route: Callable[[str], Route | None] = lru_cache(maxsize=REMEMBERED)(self._route)
+        self._remembered: Callable[[str], Route | None] = lru_cache(maxsize=REMEMBERED)(self._route)
+
+    def route(self, name: str, /) -> Route | None:
+        # Outside of what is remembered: names are the clients' own, and may be as long as a body.
+        return self._remembered(name) if _NAME.fullmatch(name) else None
 
     def listed(self) -> Sequence[Route]:
         names = [model.id for vendor in self.by_name for model in self._catalog.listed(vendor)]
@@ -52,7 +59,7 @@ class Vendors:
         return [route for route in routes if route is not None]
 
     def _route(self, name: str) -> Route | None:
-        if len(name) > MAX_CHARS or (self._allowed and not any(fits(glob, name) for glob in self._allowed)):
+        if self._allowed and not any(fits(glob, name) for glob in self._allowed):
             return None
         vendor = next((vendor.name for vendor in self.by_name.values() if vendor.claims(name)), None)
         if vendor is None:

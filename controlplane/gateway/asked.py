@@ -118,8 +118,13 @@ class Asked:
     def _head(self, status: int, length: bytes, headers: bytes) -> bytes:
         self.keep_alive = self.keep_alive and self.complete  # what is left of the body is not waited for
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        return b"".join((STATUS[status], self.connection.door.date, length, close, headers, b"\r\n"))
+        return b"".join((status_line(status), self.connection.door.date, length, close, headers, b"\r\n"))
 
     def _end(self) -> None:
         self.response_complete = True
         self.connection.answered(self)
+
+
+def status_line(status: int) -> bytes:
+    """The first line of an answer; vendors, and what stands before them, have statuses that no standard knows."""
+    return STATUS.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status

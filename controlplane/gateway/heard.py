@@ -1,6 +1,7 @@
 """A vendor's stream that passes untouched, and what is heard of it on the way."""
 
 from controlplane.egress.base import Reader, Unframe
+from controlplane.gateway.hush import Hush
 from controlplane.protocols.base import Usage
 from controlplane.protocols.ir import Counted, Delta, Failure, Stop
 from flockpy.errors import FlockError
@@ -38,14 +39,16 @@ class Heard:
 
 
 class Unframed:
-    """A reader behind what takes a vendor's framing off; see `ir.Decoder`."""
+    """A reader behind what takes a vendor's framing off, and its secrets out; see `ir.Decoder`."""
 
-    def __init__(self, reader: Reader, unframe: Unframe) -> None:
+    def __init__(self, reader: Reader, unframe: Unframe | None, hush: Hush) -> None:
         self._reader = reader
         self._unframe = unframe
+        self._hush = hush
 
     def feed(self, data: bytes) -> list[Delta]:
-        return self._reader.feed(self._unframe.feed(data))
+        events = self._unframe.feed(data) if self._unframe else data
+        return self._reader.feed(self._hush.feed(events))
 
     def end(self) -> list[Delta]:
-        return self._reader.end()
+        return [*self._reader.feed(self._hush.rest()), *self._reader.end()]

@@ -12,11 +12,14 @@ from controlplane.egress.left_out import left_out
 from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
 from controlplane.gateway.heard import Heard, Unframed
+from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.gateway.passed import asked_headers, head_of, is_error_of, passed_headers, wait_of
+from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
+from controlplane.gateway.refused import MAX_REFUSAL, Refused, refusal, unreadable
 from controlplane.gateway.stream import Tap
 from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Surface, read_fields
+from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
 from flockpy.clock import Clock
@@ -26,12 +29,9 @@ from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, H
 log = logging.getLogger(__name__)
 
 MAX_ANSWER: Final = 256 * 2**20
-MAX_REFUSAL: Final = 2**20
 COUNT_S: Final = 30.0
 """How long a count of tokens may take, after which an estimate has to do."""
 _JSON: Final = b"application/json"
-_OF_OUR_KEY: Final = frozenset({401, 403})
-"""Statuses that may speak of the leader's own key: told in our words."""
 
 
 class _Counted(msgspec.Struct):
@@ -39,20 +39,6 @@ class _Counted(msgspec.Struct):
 
 
 _COUNTED: Final = msgspec.json.Decoder(_Counted)
-
-
-class Refused(Exception):
-    """A vendor's own error answer, to be passed on as it is where nobody else can be asked; `error`: what it means."""
-
-    def __init__(
-        self, error: FlockError, status: int, content_type: bytes, body: bytes, passed: bytes
-    ) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.status = status
-        self.content_type = content_type
-        self.body = body
-        self.passed = passed
 
 
 class HostedForwarder:
@@ -84,7 +70,10 @@ class HostedForwarder:
             await self._exchange(job, vendor, posting, exchange)
         except ConnectError as error:
             attempt.error = str(error)
-            raise EngineUnreachable(f"{vendor.name} cannot be reached: {error}", retry_after=5) from None
+            log.warning("%s cannot be reached: %s", vendor.name, error)
+            raise EngineUnreachable(
+                f"{vendor.name} cannot be reached", hint="the leader's log says why", retry_after=5
+            ) from None
         except ExchangeBroken as error:
             if call.cancelled_by:
                 raise ClientGone from None
@@ -120,6 +109,7 @@ class HostedForwarder:
             log.warning("%s counted no tokens: %s", vendor.name, error or "it took too long")
             return None
         if answer.status >= 400:
+            told = Hush(posting.headers).whole(told)
             raise vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
         try:
             return _COUNTED.decode(told).input_tokens
@@ -135,12 +125,14 @@ class HostedForwarder:
             while isinstance(answer := await exchange.head(), Silent):
                 if job.encoder is not None:
                     job.reply.tick(self._clock.monotonic())
-            if answer.status >= 300:
-                raise await _refusal(job, vendor, answer, exchange)
+            if answer.status != 200:
+                raise await refusal(job, vendor, posting, answer, exchange)
+            if wrong := unreadable(job, answer):
+                raise EngineDied(f"{vendor.name} answered {wrong}", retry_after=1)
             if not job.native:
                 await self._translate(job, posting, exchange)
                 return
-            job.reply.passed = passed_headers(answer.headers)
+            job.reply.passed = Hush(posting.headers).whole(passed_headers(answer.headers))
             if call.stream:
                 await self._relay(job, posting, exchange)
             else:
@@ -153,8 +145,8 @@ class HostedForwarder:
         inbound = job.inbound
         if not isinstance(inbound, Neutral) or posting.reader is None:
             raise TypeError(f"{posting} is not to be read")
-        reader = posting.reader()
-        decoder = Unframed(reader, posting.unframe()) if posting.unframe else reader
+        unframe = posting.unframe and posting.unframe()
+        decoder = Unframed(posting.reader(), unframe, Hush(posting.headers))
         if job.encoder is None:
             await translate.collect(job, inbound, exchange, self._clock, decoder, streamed=True)
         else:
@@ -162,15 +154,17 @@ class HostedForwarder:
 
     async def _relay(self, job: Job, posting: Posting, exchange: Exchange) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
-        unframe = posting.unframe and posting.unframe()
+        unframe, hush = posting.unframe and posting.unframe(), Hush(posting.headers)
         heard = Heard(posting.reader()) if posting.reader else None
         tap = Tap(call.surface, hide_usage=posting.hide_usage, fixes=()) if heard is None else None
         call.events = lambda: heard.events if heard else tap.events if tap else 0
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
+            data = hush.feed(unframe.feed(data) if unframe else data)
+            return tell(data) if data else None
+
+        def tell(data: bytes) -> "asyncio.Future[None] | None":
             now = monotonic()
-            if unframe and not (data := unframe.feed(data)):
-                return None
             if heard:
                 heard.feed(data)
                 if heard.failure is not None and call.first_byte is None:
@@ -182,6 +176,8 @@ class HostedForwarder:
             return reply.push(out, now) if out else None
 
         await exchange.relay(pass_on, lambda: None)
+        if held := hush.rest():
+            tell(held)
         failed = heard.failure is not None if heard else bool(tap and tap.failure())
         _settle_at_the_end(job, heard, tap)
         if not failed and not (heard.done if heard else tap and tap.done):
@@ -189,7 +185,7 @@ class HostedForwarder:
         reply.end_stream(tap.rest() if tap else b"")
 
     async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:
-        body = await exchange.body(MAX_ANSWER)
+        body = Hush(posting.headers).whole(await exchange.body(MAX_ANSWER))
         job.call.first_byte = self._clock.monotonic()
         if posting.reader:
             heard = Heard(posting.reader())
@@ -205,13 +201,14 @@ def _question(job: Job) -> Question:
     call, inbound = job.call, job.inbound
     bound = job.admission.max_tokens_cap
     if job.native:
-        fields = inbound.fields
-        if not fields and call.surface.name != "transcriptions":
-            fields = read_fields(job.body)
-        headers = asked_headers(job.headers)
-        return Question(
-            call.surface.name, job.route.model_id, call.stream, job.body, fields, None, headers, bound
-        )
+        name, model, headers = call.surface.name, job.route.model_id, asked_headers(job.headers)
+        if isinstance(call.surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
+            # With the boundary that was read here: by another the same bytes may be another form.
+            headers = ((b"content-type", call.surface.content_type(inbound)),)
+            body = call.surface.engine_body(inbound, job.body, model)
+            return Question(name, model, call.stream, body, {}, None, headers, bound)
+        fields = inbound.fields or read_fields(job.body)
+        return Question(name, model, call.stream, job.body, fields, None, headers, bound)
     if not isinstance(inbound, Neutral):
         raise TypeError(f"{job.route.model_id} is asked in no protocol of its vendor")
     request = inbound.request
@@ -230,17 +227,3 @@ def _settle_at_the_end(job: Job, heard: Heard | None, tap: Tap | None) -> None:
         job.settle("ok", 200, heard.usage)
     elif tap and (tap.done or tap.failure()):
         job.settle("failed" if tap.failure() else "ok", 200, tap.usage())
-
-
-async def _refusal(job: Job, vendor: Vendor, answer: Head, exchange: Exchange) -> FlockError | Refused:
-    """What to raise for an error answer."""
-    body = await exchange.body(MAX_REFUSAL)
-    if answer.status < 400:
-        return EngineDied(f"{vendor.name} answered with status {answer.status}", retry_after=1)
-    error = vendor.refusal(answer.status, body, wait_of(answer.get(b"retry-after")))
-    if not job.native or job.reply.started or answer.status in _OF_OUR_KEY:
-        return error
-    if not is_error_of(job.call.surface.name, body):
-        return error
-    content_type = answer.get(b"content-type") or _JSON
-    return Refused(error, answer.status, content_type, body, passed_headers(answer.headers))

@@ -67,7 +67,7 @@ class Job:
     def mended(self, kinds: Mapping[str, int]) -> None:
         """Count what was mended in the engine's answer, by kind."""
         for kind, count in kinds.items():
-            self.metrics.mended.labels(self.call.model, kind).inc(count)
+            self.metrics.mended.labels(self.route.label or self.call.model, kind).inc(count)
 
     def settle(self, outcome: Outcome, status: int, usage: Usage | None = None, answer: bytes = b"") -> None:
         """Write the request's one usage record; later calls do nothing. `status` is what the client got.

@@ -1,5 +1,6 @@
 """Heads of requests to vendors and of their answers: what goes out, and what of it reaches the client."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,8 +21,10 @@ _PASSED: Final = (
     b"retry-after",
     b"x-should-retry",
 )
-_OURS: Final = frozenset({b"anthropic-organization-id", b"openai-organization", b"openai-project"})
-"""What a vendor says of the leader's own account."""
+_OURS: Final = re.compile(rb"(?:anthropic|openai)-\S*(?:organi[sz]ation|project|workspace|account)")
+"""What names the leader's own account: a vendor says it, and a client would choose with it who pays."""
+MAX_PASSED: Final = 8192
+"""Bytes of a vendor's header lines that reach a client, of which many take no more in all."""
 
 
 class _Said(msgspec.Struct):
@@ -43,18 +46,26 @@ def head_of(posting: Posting) -> bytes:
     host = parts.netloc.rpartition("@")[2]
     lines = [f"POST {target} HTTP/1.1\r\nhost: {host}\r\n".encode("ascii")]
     lines += [b"%b: %b\r\n" % header for header in posting.headers]
-    return b"".join(lines) + b"content-length: %d\r\n\r\n" % len(posting.body)
+    # Whoever says nothing takes any encoding, and what is passed on or read here is none.
+    return b"".join(lines) + b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % len(posting.body)
 
 
 def asked_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The client's headers, but those that say who it is."""
-    return tuple(header for header in headers if header[0] not in _WHO)
+    """The client's headers, but those that say who it is or who is to pay."""
+    return tuple(header for header in headers if header[0] not in _WHO and not _OURS.match(header[0]))
 
 
 def passed_headers(headers: Headers) -> bytes:
     """Lines of a vendor's answer that are for the client."""
-    passed = (header for header in headers if header[0].startswith(_PASSED) and header[0] not in _OURS)
-    return b"".join(b"%b: %b\r\n" % header for header in passed)
+    passed = (header for header in headers if header[0].startswith(_PASSED) and not _OURS.match(header[0]))
+    lines, size = list[bytes](), 0
+    for header in passed:
+        line = b"%b: %b\r\n" % header
+        size += len(line)
+        if size > MAX_PASSED:
+            break
+        lines.append(line)
+    return b"".join(lines)
 
 
 def wait_of(value: bytes) -> int | None:

@@ -25,6 +25,7 @@ PURE = frozenset(
         "controlplane.egress.left_out",
         "controlplane.egress.verdict",
         "controlplane.gateway.counts",
+        "controlplane.gateway.hush",
         "controlplane.gateway.outbound",
         "controlplane.gateway.stream",
         "controlplane.gateway.upstream",

@@ -32,7 +32,20 @@ def test_an_unknown_one_is_the_vendors_to_judge_and_has_one_label_with_all_such(
     assert (route.vendor, route.label, route.price) == ("anthropic", "anthropic/other", None)
 
 
-@pytest.mark.parametrize("name", ["gpt-5", "", "claude-" + "x" * 300, "qwen"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpt-5",
+        "",
+        "claude-" + "x" * 300,
+        "qwen",
+        "claude-a\n",
+        "claude-\x1b[2J",
+        "claude-ü",
+        "claude-a b",
+        "claude-\0",
+    ],
+)
 def test_what_no_vendor_claims_is_none(name: str):
     assert vendors().route(name) is None
 
@@ -58,7 +71,11 @@ def test_names_that_clients_make_up_are_not_kept_without_bounds():
     some = vendors()
     for number in range(3 * REMEMBERED):
         assert some.route(f"claude-{number}") is not None
-    assert some.route.cache_info().currsize <= REMEMBERED  # type: ignore[attr-defined]
+    remembered = some._remembered.cache_info()  # type: ignore[attr-defined]
+    assert remembered.currsize <= REMEMBERED
+    for name in ("claude-" + "x" * 10**6, "y" * 10**6):
+        assert some.route(name) is None
+    assert some._remembered.cache_info().misses == remembered.misses  # type: ignore[attr-defined]
 
 
 def test_without_vendors_nothing_is_hosted():

@@ -3,7 +3,14 @@
 import pytest
 
 from controlplane.egress.base import Posting
-from controlplane.gateway.passed import asked_headers, head_of, is_error_of, passed_headers, wait_of
+from controlplane.gateway.passed import (
+    MAX_PASSED,
+    asked_headers,
+    head_of,
+    is_error_of,
+    passed_headers,
+    wait_of,
+)
 
 
 def posting(url: str) -> Posting:
@@ -23,17 +30,21 @@ def test_a_head_says_where_and_what(url: str, target: bytes, host: bytes):
     head = head_of(posting(url))
     assert head == (
         b"POST %b HTTP/1.1\r\nhost: %b\r\nx-api-key: secret\r\ncontent-type: application/json\r\n"
-        b"content-length: 2\r\n\r\n" % (target, host)
+        b"accept-encoding: identity\r\ncontent-length: 2\r\n\r\n" % (target, host)
     )
 
 
-def test_the_clients_key_goes_to_no_vendor():
+def test_neither_the_clients_key_nor_who_is_to_pay_goes_to_a_vendor():
     given = [
         (b"authorization", b"Bearer sk-orc-1"),
         (b"x-api-key", b"sk-orc-1"),
         (b"cookie", b"a=b"),
         (b"proxy-authorization", b"Basic x"),
         (b"host", b"here"),
+        (b"openai-organization", b"org"),
+        (b"openai-project", b"proj"),
+        (b"anthropic-organization-id", b"org"),
+        (b"anthropic-workspace-id", b"wrkspc"),
         (b"anthropic-beta", b"one"),
     ]
     assert asked_headers(given) == ((b"anthropic-beta", b"one"),)
@@ -45,6 +56,8 @@ def test_limits_pass_and_the_leaders_account_does_not():
             (b"anthropic-ratelimit-requests-remaining", b"9"),
             (b"anthropic-organization-id", b"org"),
             (b"openai-organization", b"org"),
+            (b"openai-project", b"proj"),
+            (b"anthropic-workspace-id", b"wrkspc"),
             (b"openai-processing-ms", b"12"),
             (b"x-ratelimit-remaining-tokens", b"5"),
             (b"request-id", b"req_v"),
@@ -60,6 +73,14 @@ def test_limits_pass_and_the_leaders_account_does_not():
         b"anthropic-ratelimit-requests-remaining: 9\r\nopenai-processing-ms: 12\r\n"
         b"x-ratelimit-remaining-tokens: 5\r\nrequest-id: req_v\r\nretry-after: 3\r\nx-should-retry: true\r\n"
     )
+
+
+def test_a_vendors_headers_are_no_more_than_clients_can_take():
+    many = tuple((b"anthropic-%d" % number, b"x" * 1000) for number in range(60))
+    told = passed_headers(((b"retry-after", b"3"), *many))
+    assert told.startswith(b"retry-after: 3\r\nanthropic-0: x")
+    assert len(told) <= MAX_PASSED
+    assert told.endswith(b"x\r\n")
 
 
 @pytest.mark.parametrize(

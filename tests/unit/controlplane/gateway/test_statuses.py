@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.gateway.asked import STATUS
+from controlplane.gateway.asked import STATUS, status_line
 from controlplane.gateway.plane import SURFACES
 from flockpy.errors import FlockError, MethodNotAllowed
 
@@ -21,3 +21,9 @@ def test_each_status_an_error_has_is_one_that_can_be_sent(path: bytes, kind: typ
     more: dict[str, Any] = {"allow": "GET"} if kind is MethodNotAllowed else {}
     status = SURFACES[path].status(kind("it is so", **more))
     assert STATUS[status].startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("status", [499, 520, 530, 599])
+def test_so_has_each_that_a_vendor_may_have(status: int):
+    assert status_line(status) == b"HTTP/1.1 %d Unknown\r\n" % status
+    assert status_line(529) == STATUS[529]

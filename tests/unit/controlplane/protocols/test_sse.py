@@ -2,7 +2,8 @@
 
 import pytest
 
-from controlplane.protocols.sse import SseReader
+from controlplane.protocols.sse import MAX_EVENT, SseReader
+from flockpy.errors import EngineDied
 from tests.unit.controlplane.protocols.deltas import every_byte, in_two
 
 STREAM = (
@@ -34,3 +35,18 @@ def test_an_event_is_out_with_its_blank_line_and_not_later():
     assert reader.feed(b"data: a\n") == []
     assert reader.feed(b"\n") == [b"a"]
     assert reader.end() == []
+
+
+@pytest.mark.parametrize("piece", [b"x" * 2**20, b"data: " + b"x" * 2**20 + b"\n"], ids=["line", "lines"])
+def test_an_event_without_end_is_given_up(piece: bytes):
+    reader = SseReader()
+    with pytest.raises(EngineDied, match="more than"):
+        for _ in range(2 * MAX_EVENT // len(piece)):
+            assert reader.feed(piece) == []
+
+
+def test_any_number_of_events_may_come():
+    reader = SseReader()
+    event = b"data: " + b"x" * 2**20 + b"\n\n"
+    for _ in range(2 * MAX_EVENT // len(event)):
+        assert len(reader.feed(event)) == 1
