@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.base import Usage
+from controlplane.protocols.event_decoder import EventDecoder, died
 from controlplane.protocols.ir import (
     Counted,
     Delta,
-    Failure,
     Reasoning,
     Stop,
     StopReason,
@@ -17,8 +17,7 @@ from controlplane.protocols.ir import (
     ToolArgs,
     ToolStart,
 )
-from controlplane.protocols.sse import SseReader
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, Overloaded, without_paths
+from flockpy.errors import BadRequest, ContextTooLong, FlockError, Overloaded, without_paths
 
 
 class _Usage(msgspec.Struct):
@@ -89,51 +88,18 @@ _REASONS: Final[dict[str, StopReason]] = {
 """Whatever else an answer may end with is a plain stop."""
 
 
-class MessagesDecoder:
+class MessagesDecoder(EventDecoder):
     """Reads one streamed answer; see `ir.Decoder`. Blocks that a vendor makes on its own account (searches, redacted
     thoughts) have no place in the neutral form and are passed over."""
 
     def __init__(self) -> None:
-        self._reader = SseReader()
+        super().__init__()
         self._usage = _Usage()
         self._calls: dict[int, int] = {}  # from the index of a block to that of its call
         self._input: dict[int, bytes] = {}  # what a block began with, until more of it comes
-        self._stopped = False
-        self._over = False
 
-    def feed(self, data: bytes) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.feed(data):
-            self._datum(datum, deltas)
-        return deltas
-
-    def end(self) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.end():
-            self._datum(datum, deltas)
-        if not (self._over or self._stopped):
-            self._fail(_died("before its answer was complete"), deltas)
-        return deltas
-
-    def whole(self, body: bytes) -> list[Delta]:
-        """All deltas of an answer that is not streamed."""
-        deltas: list[Delta] = []
-        self._datum(body, deltas)
-        if not (self._over or self._stopped):
-            self._fail(_died("without an answer"), deltas)
-        return deltas
-
-    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
-        if self._over or datum == b"[DONE]":
-            return
-        try:
-            event = _EVENT.decode(datum)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
-            return
-        self._event(event, deltas)
-
-    def _event(self, event: _Event, deltas: list[Delta]) -> None:
+    def _read(self, datum: bytes, deltas: list[Delta]) -> None:
+        event = _EVENT.decode(datum)
         match event.type:
             case "content_block_delta" if event.delta:
                 self._change(event.index, event.delta, deltas)
@@ -210,10 +176,6 @@ class MessagesDecoder:
             reason = _REASONS.get(said, "stop")
             deltas.append(Stop(reason, (sequence or "") if reason == "stop_sequence" else ""))
 
-    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
-        self._over = True
-        deltas.append(Failure(error))
-
 
 def decode_answer(body: bytes) -> list[Delta]:
     """The deltas of a whole answer; a `Failure` when it is none."""
@@ -235,8 +197,4 @@ def _failed(error: _Error) -> FlockError:
         case "invalid_request_error":
             return BadRequest(message)
         case _:
-            return _died(f"and said: {message}" if message else "with an error")
-
-
-def _died(how: str) -> EngineDied:
-    return EngineDied(f"the engine broke off {how}", retry_after=1)
+            return died(f"and said: {message}" if message else "with an error")

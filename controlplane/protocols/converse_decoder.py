@@ -12,6 +12,7 @@ import msgspec
 
 from controlplane.protocols.base import Usage
 from controlplane.protocols.converse_shapes import Answer, Block, Ended, Error, Event, Part, TokenUsage
+from controlplane.protocols.event_decoder import UNREADABLE, EventDecoder, died
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -23,15 +24,13 @@ from controlplane.protocols.ir import (
     ToolArgs,
     ToolStart,
 )
-from controlplane.protocols.sse import SseReader
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, Overloaded, without_paths
+from flockpy.errors import BadRequest, ContextTooLong, FlockError, Overloaded, without_paths
 
 _EVENT: Final = msgspec.json.Decoder(Event)
 _ANSWER: Final = msgspec.json.Decoder(Answer)
 _OTHER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ERROR: Final = msgspec.json.Decoder(Error)
 _PIECE: Final = msgspec.json.Decoder(str)
-_BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _TOO_LONG: Final = re.compile(
     r"too long|context window|maximum context|exceeds? the .*tokens?", re.IGNORECASE
 )
@@ -47,66 +46,45 @@ _REASONS: Final[Mapping[str, StopReason]] = {
 _MALFORMED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-class ConverseDecoder:
+class ConverseDecoder(EventDecoder):
     """Reads one answer; see `ir.Decoder`. `names`: how the client knows tools, by the names that the model calls them
     by, where these differ. Calls of tools that run at the vendor have no place in the neutral form."""
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        super().__init__()
         self._names = names or {}
-        self._reader = SseReader()
         self._calls: dict[int, int] = {}  # from the index of a block to that of its call
         self._silent: set[int] = set()  # blocks of calls that had no arguments so far
-        self._stopped = False
-        self._over = False
-
-    def feed(self, data: bytes) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.feed(data):
-            self._datum(datum, deltas)
-        return deltas
-
-    def end(self) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.end():
-            self._datum(datum, deltas)
-        if not (self._over or self._stopped):
-            self._fail(_died("before its answer was complete"), deltas)
-        return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
         """All deltas of an answer that is not streamed."""
         deltas: list[Delta] = []
         try:
             answer = _ANSWER.decode(body)
-        except _BROKEN as error:
-            return [Failure(_died(f"with what is no answer: {error}"))]
+        except UNREADABLE as error:
+            return [Failure(died(f"with what is no answer: {error}"))]
         if answer.output is None or answer.output.message is None:
-            return [Failure(_died("without an answer"))]
+            return [Failure(died("without an answer"))]
         for index, block in enumerate(answer.output.message.content):
             self._block(index, block, deltas)
         self._count(answer.usage, deltas)
         self._stop(answer, deltas)
         return deltas
 
-    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
-        if self._over:
-            return
-        try:
-            event = _EVENT.decode(datum)
-            if event.content_block_delta is not None:
-                self._piece(event.content_block_delta, deltas)
-            elif event.content_block_start is not None:
-                self._begin(event.content_block_start, deltas)
-            elif event.content_block_stop is not None:
-                self._complete(event.content_block_stop.content_block_index, deltas)
-            elif event.message_stop is not None:
-                self._stop(event.message_stop, deltas)
-            elif event.metadata is not None:
-                self._count(event.metadata.usage, deltas)
-            elif event.message_start is None:
-                self._other(datum, deltas)
-        except _BROKEN as error:
-            self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
+    def _read(self, datum: bytes, deltas: list[Delta]) -> None:
+        event = _EVENT.decode(datum)
+        if event.content_block_delta is not None:
+            self._piece(event.content_block_delta, deltas)
+        elif event.content_block_start is not None:
+            self._begin(event.content_block_start, deltas)
+        elif event.content_block_stop is not None:
+            self._complete(event.content_block_stop.content_block_index, deltas)
+        elif event.message_stop is not None:
+            self._stop(event.message_stop, deltas)
+        elif event.metadata is not None:
+            self._count(event.metadata.usage, deltas)
+        elif event.message_start is None:
+            self._other(datum, deltas)
 
     def _other(self, datum: bytes, deltas: list[Delta]) -> None:
         for name, value in _OTHER.decode(datum).items():
@@ -156,7 +134,7 @@ class ConverseDecoder:
 
     def _stop(self, ended: Ended, deltas: list[Delta]) -> None:
         if ended.stop_reason in _MALFORMED:
-            self._fail(_died(f"with {ended.stop_reason.replace('_', ' ')}"), deltas)
+            self._fail(died(f"with {ended.stop_reason.replace('_', ' ')}"), deltas)
             return
         for index in sorted(self._silent):
             self._complete(index, deltas)
@@ -166,10 +144,6 @@ class ConverseDecoder:
             fields = ended.additional_model_response_fields
             met = fields.stop_sequence if fields and reason == "stop_sequence" else None
             deltas.append(Stop(reason, met or ""))
-
-    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
-        self._over = True
-        deltas.append(Failure(error))
 
 
 def _say(block: Block, deltas: list[Delta]) -> None:
@@ -193,8 +167,4 @@ def _failed(name: str, error: Error) -> FlockError:
         case "validationException":
             return BadRequest(message)
         case _:
-            return _died(f"and said: {message}")
-
-
-def _died(how: str) -> EngineDied:
-    return EngineDied(f"Bedrock broke off {how}", retry_after=1)
+            return died(f"and said: {message}")

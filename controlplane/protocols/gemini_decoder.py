@@ -1,15 +1,16 @@
 """Answers of Gemini's generateContent, whole or streamed as server-sent events (``alt=sse``). Pure."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from controlplane.protocols.base import Usage
+from controlplane.protocols.event_decoder import EventDecoder, died
 from controlplane.protocols.gemini_turns import SIGNED
 from controlplane.protocols.ir import (
     Counted,
     Delta,
-    Failure,
     Reasoning,
     Stop,
     StopReason,
@@ -18,7 +19,7 @@ from controlplane.protocols.ir import (
     ToolStart,
 )
 from controlplane.protocols.sse import SseReader
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, FlockError, Overloaded
+from flockpy.errors import BadRequest, ContextTooLong, FlockError, Overloaded
 
 
 class _Call(msgspec.Struct):
@@ -111,48 +112,22 @@ class _Events(SseReader):
             super()._line(line, events)
 
 
-class GeminiDecoder:
+class GeminiDecoder(EventDecoder):
     """Reads one answer, of its first candidate; see `ir.Decoder`. Parts that are no text, thought or call are passed
     over. The signature of a turn's calls is handed on in a `Reasoning` before the first of them."""
 
     def __init__(self) -> None:
         self._events = _Events()
+        super().__init__(self._events)
         self._calls = 0
-        self._stopped = False
-        self._over = False
 
-    def feed(self, data: bytes) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._events.feed(data):
-            self._datum(datum, deltas)
-        return deltas
-
-    def end(self) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._events.end():
-            self._datum(datum, deltas)
+    def _last(self) -> Iterator[bytes]:
+        yield from self._events.end()
         if self._events.loose and not self._stopped:
-            self._datum(b"\n".join(self._events.loose), deltas)
-        if not (self._over or self._stopped):
-            self._fail(_died("before its answer was complete"), deltas)
-        return deltas
+            yield b"\n".join(self._events.loose)
 
-    def whole(self, body: bytes) -> list[Delta]:
-        """All deltas of an answer that is not streamed."""
-        deltas: list[Delta] = []
-        self._datum(body, deltas)
-        if not (self._over or self._stopped):
-            self._fail(_died("without an answer"), deltas)
-        return deltas
-
-    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
-        if self._over:
-            return
-        try:
-            decoded = _CHUNKS.decode(datum)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
-            return
+    def _read(self, datum: bytes, deltas: list[Delta]) -> None:
+        decoded = _CHUNKS.decode(datum)
         for chunk in [decoded] if isinstance(decoded, _Chunk) else decoded:
             self._chunk(chunk, deltas)
 
@@ -198,14 +173,10 @@ class GeminiDecoder:
         if said in _NOT_YET or said is None or self._stopped:
             return
         if said in _BROKEN:
-            self._fail(_died(f"with what is no answer: {said}"), deltas)
+            self._fail(died(f"with what is no answer: {said}"), deltas)
             return
         self._stopped = True
         deltas.append(Stop(_REASONS.get(said, "tool_calls" if self._calls else "stop")))
-
-    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
-        self._over = True
-        deltas.append(Failure(error))
 
 
 def _failed(error: _Error) -> FlockError:
@@ -216,8 +187,4 @@ def _failed(error: _Error) -> FlockError:
         if all(words in message for words in _TOO_LONG):
             return ContextTooLong(message, field="messages")
         return BadRequest(message)
-    return _died(f"and said: {message}" if message else "with an error")
-
-
-def _died(how: str) -> EngineDied:
-    return EngineDied(f"the model broke off {how}", retry_after=1)
+    return died(f"and said: {message}" if message else "with an error")

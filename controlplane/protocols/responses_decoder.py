@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from controlplane.protocols import responses_answer as answer
+from controlplane.protocols.event_decoder import EventDecoder, died
 from controlplane.protocols.ir import (
     Counted,
     Delta,
-    Failure,
     Reasoning,
     Stop,
     StopReason,
@@ -17,10 +15,8 @@ from controlplane.protocols.ir import (
     ToolArgs,
     ToolStart,
 )
-from controlplane.protocols.responses_error import ErrorObject, died, failed
+from controlplane.protocols.responses_error import ErrorObject, failed
 from controlplane.protocols.responses_tools import as_input
-from controlplane.protocols.sse import SseReader
-from flockpy.errors import FlockError
 
 _REASONS: Final[Mapping[str | None, StopReason]] = {
     "max_output_tokens": "length",
@@ -29,52 +25,22 @@ _REASONS: Final[Mapping[str | None, StopReason]] = {
 """Why an answer is incomplete; whatever else is a plain stop."""
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(EventDecoder):
     """Reads one streamed answer; see `ir.Decoder`. `names`: the client's names of tools that are offered by another.
 
     What a vendor makes on its own account (searches, pictures) has no place in the neutral form and is passed over.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
-        self._reader = SseReader()
+        super().__init__()
         self._names: Mapping[str, str] = names or {}
         self._calls: dict[int, int] = {}  # from the index of an item to that of its call
         self._grown: set[int] = set()  # items of which pieces came
         self._place = (-1, "", 0)  # in which item, form and part reasoning last grew
         self._refused = False
-        self._over = False
 
-    def feed(self, data: bytes) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.feed(data):
-            self._datum(datum, deltas)
-        return deltas
-
-    def end(self) -> list[Delta]:
-        deltas: list[Delta] = []
-        for datum in self._reader.end():
-            self._datum(datum, deltas)
-        if not self._over:
-            self._fail(died("before its answer was complete"), deltas)
-        return deltas
-
-    def whole(self, body: bytes) -> list[Delta]:
-        """All deltas of an answer that is not streamed."""
-        deltas: list[Delta] = []
-        self._datum(body, deltas)
-        if not self._over:
-            self._fail(died("without an answer"), deltas)
-        return deltas
-
-    def _datum(self, datum: bytes, deltas: list[Delta]) -> None:
-        if self._over or datum == b"[DONE]":
-            return
-        try:
-            self._event(answer.event(datum), deltas)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(died(f"with what is no part of an answer: {error}"), deltas)
-
-    def _event(self, event: answer.Event, deltas: list[Delta]) -> None:
+    def _read(self, datum: bytes, deltas: list[Delta]) -> None:
+        event = answer.event(datum)
         match event.type:
             case "response.output_text.delta":
                 deltas += map(Text, self._piece(event))
@@ -160,10 +126,6 @@ class ResponsesDecoder:
         else:
             self._fail(died(f"with a response that is {response.status or 'nothing'}"), deltas)
         self._over = True
-
-    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
-        self._over = True
-        deltas.append(Failure(error))
 
 
 def decode_answer(body: bytes) -> list[Delta]:

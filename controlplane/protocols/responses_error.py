@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
+from controlplane.protocols.event_decoder import died
 from flockpy.errors import (
     BadRequest,
     ContextTooLong,
-    EngineDied,
     EngineUnreachable,
     FlockError,
     Overloaded,
@@ -56,8 +56,3 @@ def _wait(message: str) -> int:
     told = _LATER.search(message)
     seconds = float(told[1]) / (1000 if told[2] == "ms" else 1) if told else 1
     return max(1, min(ceil(seconds), 30))
-
-
-def died(how: str) -> EngineDied:
-    """That an answer broke off, and how."""
-    return EngineDied(f"the engine broke off {how}", retry_after=1)

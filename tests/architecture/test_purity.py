@@ -55,6 +55,7 @@ PURE = frozenset(
         "controlplane.protocols.converse_schema",
         "controlplane.protocols.converse_shapes",
         "controlplane.protocols.converse_turns",
+        "controlplane.protocols.event_decoder",
         "controlplane.protocols.gemini_decoder",
         "controlplane.protocols.gemini_dialect",
         "controlplane.protocols.gemini_turns",

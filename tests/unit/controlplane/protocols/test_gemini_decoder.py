@@ -159,7 +159,7 @@ def test_a_prompt_that_is_blocked_is_an_answer_that_says_nothing():
 def test_what_the_model_wrote_as_no_answer_may_be_asked_again(finish: str):
     (failure,) = whole(said(finishReason=finish))
     assert isinstance(failure, Failure) and isinstance(failure.error, EngineDied)
-    assert failure.error.message == f"the model broke off with what is no answer: {finish}"
+    assert failure.error.message == f"the engine broke off with what is no answer: {finish}"
 
 
 def test_a_stream_that_ends_before_its_end_is_a_failure():
@@ -183,8 +183,8 @@ def test_a_stream_that_ends_before_its_end_is_a_failure():
             ContextTooLong,
             "The input token count (9) exceeds the maximum number of tokens allowed (8).",
         ),
-        ({"code": 500, "message": "oh"}, EngineDied, "the model broke off and said: oh"),
-        ({}, EngineDied, "the model broke off with an error"),
+        ({"code": 500, "message": "oh"}, EngineDied, "the engine broke off and said: oh"),
+        ({}, EngineDied, "the engine broke off with an error"),
     ],
 )
 def test_an_error_ends_an_answer_wherever_it_stands_and_however_it_is_put(
