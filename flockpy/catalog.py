@@ -55,13 +55,12 @@ def load_vendors(places: Sequence[Path]) -> VendorCatalog:
 
 
 def fallbacks(places: Sequence[Path]) -> Mapping[str, tuple[str, ...]]:
-    """By model id, the models to ask when it cannot answer, in order: as the entries of vendors and of models say.
+    """By the id of a model of the cluster's own, the models to ask when it cannot answer, in order. Vendors' are in
+    their entries.
 
     Raises StartError, naming file and field.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for file in _vendor_files(places):
-        found |= {model.id: model.fallback for model in file.models}
     for path, content in files(places, "models"):
         model = entries.fit(content, _Model, str(path))
         found[model.id] = model.fallback

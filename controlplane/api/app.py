@@ -7,6 +7,7 @@ from controlplane.api import (
     aliases,
     auth,
     catalog,
+    chains,
     clients,
     description,
     edge,
@@ -23,7 +24,20 @@ from controlplane.api.routes import options
 from controlplane.api.services import Services
 from controlplane.api.trail import Trail
 
-_ROOMS = (system, nodes, models, operations, tokens, requests, records, logs, catalog, clients, aliases)
+_ROOMS = (
+    system,
+    nodes,
+    models,
+    operations,
+    tokens,
+    requests,
+    records,
+    logs,
+    catalog,
+    clients,
+    aliases,
+    chains,
+)
 
 
 def build_api(services: Services) -> Litestar:

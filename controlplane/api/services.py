@@ -10,7 +10,7 @@ from controlplane.api.live import LiveRequests
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
-from controlplane.routing.table import Hosted
+from controlplane.routing.table import Hosted, RoutingTable
 from controlplane.tenants.audit import Audit
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
@@ -31,6 +31,7 @@ class Services:
     settings: Settings
     cluster: Cluster
     hosted: Hosted
+    table: Callable[[], RoutingTable]
     operations: Operations
     keyring: Keyring
     join_tokens: JoinTokens

@@ -76,6 +76,7 @@ class Vendors:
             vendor=vendor,
             label=label,
             price=known.price,
+            fallback=known.fallback,
         )
 
 

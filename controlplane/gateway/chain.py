@@ -39,9 +39,11 @@ class Late(EngineUnreachable):
 
 
 class Chain:
-    """`chains`: see `routing.chains`. `timeout_s`: how long a model that is not the last may take to its first byte,
-    waiting in line and being loaded included. `slow_s`: a model whose 95th percentile of that was lately above it goes
-    to the end; 0: never."""
+    """`chains`: see `routing.chains`; they go over `models`, those of the catalog by model id.
+
+    `timeout_s`: how long a model that is not the last may take to its first byte, waiting in line and being loaded
+    included. `slow_s`: a model whose 95th percentile of that was lately above it goes to the end; 0: never.
+    """
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Chain:
         dispatcher: Dispatcher,
         hosted: HostedForwarder,
         chains: Chains,
+        models: Chains,
         timeout_s: float,
         slow_s: float,
         metrics: Metrics,
@@ -60,6 +63,7 @@ class Chain:
         self._dispatcher = dispatcher
         self._hosted = hosted
         self._written = chains
+        self._models = models
         self._chains: Chains = {}
         self._timeout_s = timeout_s
         self._latencies = Latencies(slow_s)
@@ -74,9 +78,9 @@ class Chain:
         """
         table = self._current()
         if table is not self._table:  # what the names in them stand for has changed
-            self._table, self._chains = table, by_model(self._written, table)
+            self._table, self._chains = table, {**self._models, **by_model(self._written, table)}
         asked = job.route
-        further = self._chains.get(asked.model_id)
+        further = self._chains.get(asked.model_id) or asked.fallback
         routes = self._in_order(job, behind(asked, further, table)) if further else []
         if len(routes) < 2:
             await self._ask(job)

@@ -6,8 +6,7 @@ vendor that is not open is not replaced by whatever is there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 from controlplane.routing.names import meaning
 from controlplane.routing.resolve import find
@@ -16,16 +15,6 @@ from flockpy.aliases import AUTO
 
 Chains = Mapping[str, tuple[str, ...]]
 """By name, the names of those that stand behind it, in order."""
-NONE: Final[tuple[str, ...]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A name in the chain of `chain` that leads nowhere, and why."""
-
-    chain: str
-    name: str
-    why: str
 
 
 def by_model(chains: Chains, table: RoutingTable) -> Chains:
@@ -48,19 +37,18 @@ def behind(route: Route, further: tuple[str, ...], table: RoutingTable) -> tuple
     return tuple(found.values())[1:]
 
 
-def broken(chains: Chains, table: RoutingTable) -> tuple[Broken, ...]:
-    """What is wrong with chains as things are."""
-    found: list[Broken] = []
-    for chain, further in chains.items():
-        first = named(chain, table)
-        for name in (chain, *further):
-            route = named(name, table)
-            if route is None:
-                found.append(
-                    Broken(chain, name, "no such model is installed, and no vendor has it that may be asked")
-                )
-            elif name is not chain and first is not None and route.model_id == first.model_id:
-                found.append(Broken(chain, name, f"it is {route.model_id}, whose chain this is"))
+def troubles(name: str, further: tuple[str, ...], table: RoutingTable) -> tuple[str, ...]:
+    """What does nothing in the chain of `name` as things are."""
+    found: list[str] = []
+    meant: dict[str, str] = {}
+    for one in (name, *further):
+        route = named(one, table)
+        if route is None:
+            found.append(f"{one} is not installed, and no vendor that may be asked has it")
+        elif route.model_id in meant:
+            found.append(f"{one} is the same model as {meant[route.model_id]}")
+        else:
+            meant[route.model_id] = one
     return tuple(found)
 
 

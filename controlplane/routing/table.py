@@ -36,7 +36,8 @@ class Route:
 
     `loading`: a placement is on its way to ready. `failure` is why nothing will come of it without a hand, else None.
     `vendor` has it, "" for the cluster's own; such a model's `price` is known if its catalog says it, and `label` is
-    what stands for it in metrics, where names that clients make up must not be.
+    what stands for it in metrics, where names that clients make up must not be. `fallback`: who is asked in its place,
+    as its catalog says.
     """
 
     model_id: str
@@ -49,6 +50,7 @@ class Route:
     vendor: str = ""
     label: str = ""
     price: Price | None = None
+    fallback: tuple[str, ...] = ()
 
 
 class Hosted(Protocol):

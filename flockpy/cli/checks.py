@@ -163,6 +163,21 @@ def aliases(settings: Settings) -> Iterator[Finding]:
             yield Finding("aliases", "note", f"{name} does nothing: {alias['trouble']}", mend)
 
 
+def chains(settings: Settings) -> Iterator[Finding]:
+    """Names in chains that lead nowhere: whoever stands there is not asked."""
+    if not settings.config.router.fallback.chains or holder(settings.data.up_lock) is None:
+        return
+    try:
+        found = Api(_here(settings), admin_key(settings)).items("/chains")["items"]
+    except ApiError as error:
+        yield Finding("chains", "problem", error.message, error.hint or "")
+        return
+    for chain in found:
+        for trouble in chain["troubles"]:
+            mend = f"change router.fallback.chains.{chain['name']} in {settings.file}"
+            yield Finding("chains", "note", f"the chain of {chain['name']}: {trouble}", mend)
+
+
 def catalog(settings: Settings) -> Iterator[Finding]:
     """Files of the configured folders, which stop the start when they are wrong."""
     places = folders(settings.config.catalog_dir)
@@ -205,6 +220,7 @@ ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     port,
     nodes,
     aliases,
+    chains,
     catalog,
     vendors,
 )

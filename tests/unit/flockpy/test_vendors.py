@@ -222,12 +222,10 @@ def test_a_file_that_is_no_yaml_says_in_which_line(tmp_path: Path):
         load_vendors(folders(str(tmp_path)))
 
 
-def test_chains_come_from_vendors_and_from_models(tmp_path: Path):
-    model = GOOD["models"][0] | {"id": "gpt-mine", "fallback": ["gpt-4o", "qwen3"]}
-    write(tmp_path, "vendors", "openai", GOOD | {"models": [model]})
+def test_chains_come_from_models_too(tmp_path: Path):
     write(tmp_path, "models", "qwen3", {"id": "qwen3", "size": "4b", "fallback": ["llama3"]})
     write(tmp_path, "models", "plain", {"id": "plain"})
-    assert dict(fallbacks(folders(str(tmp_path)))) == {"gpt-mine": ("gpt-4o", "qwen3"), "qwen3": ("llama3",)}
+    assert dict(fallbacks(folders(str(tmp_path)))) == {"qwen3": ("llama3",)}
 
 
 def test_a_chain_that_is_no_list_names_the_file_and_the_field(tmp_path: Path):

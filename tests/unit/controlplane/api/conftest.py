@@ -18,7 +18,7 @@ from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.listener import Listener
-from controlplane.routing.table import NoneHosted
+from controlplane.routing.table import NoneHosted, build_table
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -140,6 +140,7 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         usage=Usage(database, clock),
         requests=requests,
         hosted=NoneHosted(),
+        table=lambda: build_table(cluster.state, ""),
         clock=clock,
         entropy=entropy,
         version="0.1.0",

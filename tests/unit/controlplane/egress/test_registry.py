@@ -1,10 +1,14 @@
 """Which model is whose, what is known of it, and which may be asked at all."""
 
+import datetime
+
+import msgspec
 import pytest
 
 from controlplane.egress.anthropic import Anthropic
 from controlplane.egress.registry import REMEMBERED, Vendors
 from flockpy.catalog import folders, load_vendors
+from flockpy.vendors import VendorCatalog, VendorFile
 
 CATALOG = load_vendors(folders())
 
@@ -82,3 +86,14 @@ def test_without_vendors_nothing_is_hosted():
     none = Vendors([], CATALOG, ())
     assert none.route("claude-opus-5") is None
     assert not none.listed()
+
+
+def test_what_the_catalog_says_of_who_stands_in_for_a_family_holds_for_each_of_it():
+    known = CATALOG.find("anthropic", "claude-opus-5")
+    assert known is not None
+    family = msgspec.structs.replace(known, id="claude-mine-*", fallback=("qwen3", "claude-opus-5"))
+    file = VendorFile("anthropic", ("https://example.com",), datetime.date(2026, 1, 1), (family,))
+    some = Vendors([Anthropic("k", "https://api.example")], VendorCatalog.of([file]), ())
+    route = some.route("claude-mine-7")
+    assert route is not None
+    assert route.fallback == ("qwen3", "claude-opus-5")

@@ -94,6 +94,7 @@ class World:
             dispatcher=serve,
             hosted=serve,
             chains={first: tuple(others)},
+            models={},
             timeout_s=TIMEOUT_S,
             slow_s=slow_s,
             metrics=self.metrics,
