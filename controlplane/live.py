@@ -56,6 +56,7 @@ def _shown(call: Call, now: float) -> LiveRequest:
         completion_tokens=record.completion_tokens if record else None,
         cached_tokens=record.cached_tokens if record else None,
         tokens_source=record.tokens_source if record else None,
+        cost_usd=record.cost_usd if record else None,
         outcome=record.outcome if record else None,
         status=record.status if record else None,
         hops=call.hops,
@@ -66,8 +67,13 @@ def _shown(call: Call, now: float) -> LiveRequest:
 def _attempt(attempt: Attempt) -> ShownAttempt:
     decision = attempt.decision
     if isinstance(decision, VendorDecision):
-        return ShownAttempt("", decision.vendor, decision.reason, attempt.error, ())
+        return ShownAttempt(decision.model_id, "", decision.vendor, decision.reason, attempt.error, ())
     replica = decision.replica
     return ShownAttempt(
-        replica.placement_id, replica.node_id, decision.reason, attempt.error, decision.considered
+        replica.model_id,
+        replica.placement_id,
+        replica.node_id,
+        decision.reason,
+        attempt.error,
+        decision.considered,
     )

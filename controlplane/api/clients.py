@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,7 +15,7 @@ from controlplane.api.routes import ADMIN, act, read
 from controlplane.api.services import Needs, Services
 from controlplane.api.shapes import Page
 from controlplane.api.tokens import CreateToken, KeyName, NewToken, issue, leader_address
-from controlplane.routing.resolve import AUTO
+from controlplane.routing.resolve import AUTO, Wanted, resolve
 from controlplane.routing.table import Route, build_table
 from flockpy.clients import template
 from flockpy.clients.card import card
@@ -28,6 +28,7 @@ from flockpy.errors import BadRequest, NotFound
 
 PLACEHOLDER = "YOUR_FLOCKPY_KEY"
 """Stands for the key where none is made."""
+_CHAT: Final = Wanted("chat")
 
 
 _ADDRESS = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?$"
@@ -132,11 +133,14 @@ async def _catalog(services: Services) -> dict[str, Client]:
 def _connection(
     services: Services, key: str, wanted: str | None, url: str | None, allowed: list[str] | None
 ) -> Connection:
-    """What clients are connected to: the models of the table that chat, of those that are `allowed`."""
-    table = build_table(services.cluster.state, services.config.router.default_model)
+    """What clients are connected to: the models that chat, of those that are `allowed`. Of vendors' models, of which
+    there are many, only the one that is `wanted` and those that a key is bound to."""
+    router = services.config.router
+    table = build_table(services.cluster.state, router.default_model, router.aliases, services.hosted)
+    vendors = [route for name in allowed or () if (route := table.hosted.route(name)) is not None]
     usable = {
         route.model_id: _model(route.model_id, route, services)
-        for route in sorted(table.routes.values(), key=lambda route: route.model_id)
+        for route in (*sorted(table.routes.values(), key=lambda route: route.model_id), *vendors)
         if "chat" in route.capabilities and (allowed is None or route.model_id in allowed)
     }
     default = usable.get(table.default_model or "")
@@ -144,10 +148,10 @@ def _connection(
         usable = {AUTO: template.model(AUTO, default.context, vision=default.vision), **usable}
     chosen = wanted or (AUTO if AUTO in usable or not usable else next(iter(usable)))
     if chosen not in usable:
-        usable = {
-            chosen: template.model(chosen, min((m.context for m in usable.values()), default=0)),
-            **usable,
-        }
+        route = resolve(chosen, _CHAT, table, None)
+        known = _model(chosen, route, services) if isinstance(route, Route) else None
+        least = min((m.context for m in usable.values()), default=0)
+        usable = {chosen: known or template.model(chosen, least), **usable}
     return Connection(
         _checked(url) or leader_address(services).rstrip("/"), key, usable[chosen], tuple(usable.values())
     )
@@ -166,6 +170,6 @@ def _checked(url: str | None) -> str:
 def _model(id: str, route: Route, services: Services) -> Model:
     """One that is not loaded names the window it was trained for; it will be loaded with the default at most."""
     context = route.context_window
-    if not route.replicas:
+    if not route.replicas and not route.vendor:
         context = min(context, services.config.engine.defaults.context)
     return template.model(id, context, vision="vision" in route.capabilities)

@@ -14,6 +14,7 @@ Stage = Literal["queued", "prefilling", "generating", "sending", "completed", "c
 class Attempt(msgspec.Struct, frozen=True):
     """One try: why there, and what came of it (`error` "" is good). A vendor has no placement: it is the `node_id`."""
 
+    model_id: str
     placement_id: str
     node_id: str
     reason: str
@@ -46,6 +47,7 @@ class LiveRequest(msgspec.Struct, frozen=True):
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     tokens_source: TokensSource | None = None
+    cost_usd: float | None = None
     outcome: Outcome | None = None
     status: int | None = None
     hops: tuple[str, ...] = ()

@@ -1,5 +1,7 @@
 """Requests: those on their way with their stage, and the routing receipt of one."""
 
+from typing import Final
+
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -12,6 +14,8 @@ from controlplane.api.services import Needs
 from controlplane.api.shapes import Page, rfc3339
 from controlplane.tenants.model import Outcome, Surface, TokensSource, UsageRecord
 from flockpy.errors import Conflict, NotFound
+
+_RECENT: Final = "flockpy usage lists recent ones; what was refused before it went to a model left no record"
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -44,6 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     completion_tokens: int | None
     cached_tokens: int | None
     tokens_source: TokensSource | None
+    cost_usd: float | None
     outcome: Outcome | None
     status: int | None
     receipt: Receipt | None
@@ -61,7 +66,7 @@ async def show_request(request_id: FromPath[str], services: Needs) -> Request:
         return _live(live)
     record = await services.usage.find(request_id)
     if record is None:
-        raise NotFound(f"There is no request {request_id}.", hint="flockpy usage lists recent ones")
+        raise NotFound(f"There is no request {request_id}.", hint=_RECENT)
     return _past(record)
 
 
@@ -105,6 +110,7 @@ def _live(of: LiveRequest) -> Request:
         completion_tokens=of.completion_tokens,
         cached_tokens=of.cached_tokens,
         tokens_source=of.tokens_source,
+        cost_usd=of.cost_usd,
         outcome=of.outcome,
         status=of.status,
         receipt=Receipt(of.asked_model, of.hops, of.attempts),
@@ -134,6 +140,7 @@ def _past(of: UsageRecord) -> Request:
         completion_tokens=of.completion_tokens,
         cached_tokens=of.cached_tokens,
         tokens_source=of.tokens_source,
+        cost_usd=of.cost_usd,
         outcome=of.outcome,
         status=of.status,
         receipt=None,

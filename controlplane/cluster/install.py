@@ -111,7 +111,9 @@ def check_free(state: ClusterState, file: ModelFile, id: str) -> None:
         raise Conflict(f"{id} means something else as a model name; give another id.", field="id")
     if id in views.models(state):
         raise Conflict(
-            f"There is a model {id} already.", field="id", hint="give another id, or remove that one first"
+            f"There is a model {id} already.",
+            field="id",
+            hint="give another id (--id), or remove that one first",
         )
     for model in state.models.values():
         if model.path and os.path.realpath(model.path) == file.real:

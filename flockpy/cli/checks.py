@@ -202,14 +202,15 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
         )
         return
-    for key, module, package in (
-        ("bedrock_region", "botocore", "botocore"),
-        ("vertex_project", "google.auth", "google-auth"),
+    for key, packages in (
+        ("bedrock_region", {"botocore": "botocore"}),
+        ("vertex_project", {"google.auth": "google-auth", "requests": "requests"}),
     ):
-        if getattr(fallback, key) and not _importable(module):
-            message = f"router.fallback.{key} is set, but {module} is not installed"
-            install = f"{shlex.quote(sys.executable)} -m pip install {package}"
-            yield Finding("vendors", "problem", message, install)
+        missing = [package for module, package in packages.items() if not _importable(module)]
+        if getattr(fallback, key) and missing:
+            lacks = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
+            install = f"{shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
+            yield Finding("vendors", "problem", f"router.fallback.{key} is set, but {lacks}", install)
 
 
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

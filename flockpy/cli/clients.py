@@ -5,6 +5,7 @@ import shutil
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,6 +22,8 @@ AUTO = "auto"
 PLACEHOLDER = "YOUR_FLOCKPY_KEY"
 """Stands in the settings where no key could be had."""
 TIMEOUT_S = 10.0
+SHOWN = 12
+"""How many models a message names."""
 _PICKED = "claude-flock-"
 """Begins the second names of models, which are there for Claude Code's picker."""
 
@@ -114,10 +117,14 @@ def connection(client: Client, settings: Settings, base_url: str, given: str, wa
     if not key:
         output.note(f"put a key in the place of {PLACEHOLDER}: flockpy token create, or --token")
     chosen = next((m for m in models if m.id == (wanted or AUTO)), None)
+    if (
+        chosen is None and models and wanted
+    ):  # perhaps by a name that is not listed: a vendor's own, or a glob's
+        chosen = next(iter(offered(door, key, limit, wanted)), None)
+        if chosen is None:
+            output.note(f"{wanted} is no model here that chats; there are: {_some(models)}")
     if chosen is None:
         chosen = model(wanted or AUTO, min((m.context for m in models), default=0))
-        if models and wanted:
-            output.note(f"{wanted} is not installed; there are: {', '.join(m.id for m in models)}")
     return Connection(
         url=url,
         key=key or PLACEHOLDER,
@@ -128,25 +135,30 @@ def connection(client: Client, settings: Settings, base_url: str, given: str, wa
     )
 
 
-def offered(url: str, key: str, limit: int) -> tuple[Model, ...]:
-    """The models for chatting that a leader offers to a key. Raises ApiError.
+def offered(url: str, key: str, limit: int, name: str = "") -> tuple[Model, ...]:
+    """The models for chatting that a leader offers to a key; with `name` that one alone, which it may have without
+    listing it. Raises ApiError.
 
     One that is not loaded names the window it was trained for; it will be loaded with `limit` at most.
     """
     import httpx
 
     headers = {"authorization": f"Bearer {key}"}
+    path = f"/{quote(name, safe='')}" if name else ""
     try:
         answer = httpx.get(
-            f"{url}/v1/models", headers=headers, timeout=TIMEOUT_S, trust_env=not is_loopback_url(url)
+            f"{url}/v1/models{path}", headers=headers, timeout=TIMEOUT_S, trust_env=not is_loopback_url(url)
         )
+        if name and answer.status_code == 404:
+            return ()
         if answer.status_code >= 400:
             raise ApiError(
                 f"{url} answered {answer.status_code} to the key it was shown",
                 status_code=answer.status_code,
                 hint="is it a key of this leader, and not revoked? flockpy token ls",
             )
-        listed = msgspec.json.decode(answer.content, type=_Listing).data
+        content = b'{"data":[%b]}' % answer.content if name else answer.content
+        listed = msgspec.json.decode(content, type=_Listing).data
     except httpx.HTTPError:
         raise ApiError(f"no leader answers at {url}", status_code=0) from None
     except msgspec.MsgspecError:
@@ -164,6 +176,13 @@ def offered(url: str, key: str, limit: int) -> tuple[Model, ...]:
         for one in listed
         if (not one.capabilities or "chat" in one.capabilities) and not one.id.startswith(_PICKED)
     )
+
+
+def _some(models: tuple[Model, ...]) -> str:
+    """Their names, but not all of many."""
+    names = [one.id for one in models]
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} others: flockpy model ls" if more > 0 else "")
 
 
 def own_key(client: Client, settings: Settings) -> Path:

@@ -10,6 +10,7 @@ from flockpy.cli.client import AsJson, BaseUrl, Token, connect
 from flockpy.cli.node import pick_node
 from flockpy.cli.output import Json
 from flockpy.cli.pick import choose
+from flockpy.units import dollars_text
 
 
 def logs(
@@ -58,9 +59,11 @@ def why(
     if as_json:
         output.document(found)
         return
-    output.facts({_title(name): _cell(value) for name, value in found.items() if name != "receipt"})
     receipt: dict[str, Json] = found["receipt"] or {}
-    output.facts({_title(name): _cell(value) for name, value in receipt.items() if name != "attempts"})
+    said = {name: value for name, value in (*found.items(), *receipt.items()) if name not in _APART}
+    cost = found.get("cost_usd")
+    shown = {**said, "cost_usd": dollars_text(cost) if cost else None}
+    output.facts({_title(name.removesuffix("_usd")): _cell(value) for name, value in shown.items()})
     attempts = receipt.get("attempts")
     for number, attempt in enumerate(attempts if isinstance(attempts, list) else [], 1):
         if isinstance(attempt, dict):
@@ -69,10 +72,16 @@ def why(
         output.note("only its usage record is left; receipts are kept for the latest requests")
 
 
+_APART = ("receipt", "attempts")
+
+
 def _attempt(number: int, attempt: dict[str, Json]) -> None:
-    """One try: where and why, what came of it, and everything that was considered."""
+    """One try: what and where and why, what came of it, and everything that was considered."""
     outcome = f"failed: {attempt['error']}" if attempt.get("error") else "good"
-    output.line(f"\ntry {number}: {attempt.get('placement_id')} on {attempt.get('node_id')}: {outcome}")
+    placement = attempt.get("placement_id")
+    where = f"{placement} on {attempt.get('node_id')}" if placement else attempt.get("node_id")
+    model = f"{attempt['model_id']} at " if attempt.get("model_id") else ""
+    output.line(f"\ntry {number}: {model}{where}: {outcome}")
     output.line(f"  because {attempt.get('reason')}")
     candidates = attempt.get("candidates")
     rows = [row for row in candidates if isinstance(row, dict)] if isinstance(candidates, list) else []

@@ -153,19 +153,21 @@ def _totals(found: dict[str, Json]) -> None:
                     output.line(f"  {_figure(text)}")
             else:
                 output.table(
-                    list(rows[0]), ([_figure(v, k) for k, v in row.items()] for row in rows), empty=""
+                    [_title(column) for column in rows[0]],
+                    ([_figure(v, k) or "-" for k, v in row.items()] for row in rows),
+                    empty="",
                 )
 
 
 def _title(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removesuffix("_usd").replace("_", " ")
 
 
 def _figure(value: Json, name: str = "") -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else "yes" if value else "no"
     if isinstance(value, int | float) and name == "cost_usd":
-        return dollars_text(value)
+        return dollars_text(value) if value else ""
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else count_text(value)
     return str(value)

@@ -1,8 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
 from controlplane.api.clients import PLACEHOLDER
+from controlplane.cluster.events import ModelInstalled
+from controlplane.egress.anthropic import Anthropic
+from controlplane.egress.registry import Vendors
+from flockpy.catalog import folders, load_vendors
 from flockpy.config import Config
-from tests.unit.controlplane.api.conftest import World
+from tests.unit.controlplane.api.conftest import World, a_client
+from tests.unit.controlplane.builders import model
 
 
 async def test_every_client_is_told_where_the_leader_is_and_no_key(world: World):
@@ -66,6 +73,26 @@ async def test_an_invitation_is_a_users_key_on_a_card(world: World):
 async def test_the_card_holds_every_client_unless_told(world: World):
     made = (await world.post("/invites", {"name": "dave"})).json()
     assert len(made["clients"]) == 19
+
+
+async def test_a_card_for_a_vendors_model_has_its_window(world: World):
+    hosted = Vendors([Anthropic("k", "https://api.example")], load_vendors(folders()), ())
+    await world.services.cluster.commit(ModelInstalled(model("m")))
+    async with a_client(replace(world.services, hosted=hosted)) as client:
+
+        async def card(name: str, **body: object) -> dict[str, str]:
+            made = {"name": name, "clients": ["claude-code", "codex-cli"], **body}
+            answer = await client.post("/admin/v1/invites", json=made, headers=world.as_admin())
+            first, second = answer.json()["clients"]
+            return first["env"] | {"codex": second["files"][1]["content"]}
+
+        wanted = await card("ann", model="claude-opus-5-5")
+        assert wanted["ANTHROPIC_MODEL"] == "claude-opus-5-5"
+        assert wanted["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "1000000"
+        assert "claude-sonnet-5-5" not in wanted["codex"]  # a card holds what it is for
+        bound = await card("bob", models=["claude-opus-5-5"])
+        assert bound["ANTHROPIC_MODEL"] == "claude-opus-5-5"
+        assert bound["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "1000000"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ LIVE = LiveRequest(
     stage="generating",
     queue_ms=3.0,
     duration_ms=50.0,
-    attempts=(Attempt("p_1", "n_1", "least busy", "", (Considered("p_1", "n_1", 0, 2, 1.0),)),),
+    attempts=(Attempt("demo", "p_1", "n_1", "least busy", "", (Considered("p_1", "n_1", 0, 2, 1.0),)),),
 )
 
 

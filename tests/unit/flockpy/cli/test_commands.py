@@ -89,7 +89,8 @@ def test_what_vendors_take_is_shown_once_they_take_something(flockpy: Flockpy, l
     leader.items("/usage/recent", RECORD | {"cost_usd": 0.0042}, RECORD)
     assert "$0.0042" in flockpy("usage").out
     summary = flockpy("usage", "--summary").out
-    assert [line.split()[-1] for line in summary.splitlines() if "$" in line] == ["$1.25", "$1.25", "$0.00"]
+    assert [line.split()[-1] for line in summary.splitlines() if "$" in line] == ["$1.25", "$1.25"]
+    assert "demo" in summary and "USD" not in summary
 
 
 def test_a_table_off_a_terminal_is_not_cut(flockpy: Flockpy, leader: StubLeader):
@@ -210,6 +211,29 @@ def test_a_receipt_shows_every_candidate(flockpy: Flockpy, leader: StubLeader):
         assert words in out
 
 
+def test_a_receipt_of_several_models_says_which_was_asked_where_and_what_it_cost(
+    flockpy: Flockpy, leader: StubLeader
+):
+    tries = [
+        {"model_id": "claude-opus-4-8", "placement_id": "", "node_id": "anthropic", "error": "overloaded"},
+        {"model_id": "gpt-5", "placement_id": "", "node_id": "openai", "error": ""},
+    ]
+    receipt = {
+        "asked_model": "smart",
+        "hops": ["claude-opus-4-8:overloaded"],
+        "attempts": [one | {"reason": f"vendor:{one['node_id']}", "candidates": []} for one in tries],
+    }
+    found = {"request_id": "req_1", "model": "gpt-5", "cost_usd": 0.0042, "receipt": receipt}
+    leader.answers["GET /requests/req_1"] = (200, found)
+    out = flockpy("why", "req_1").out
+    assert "try 1: claude-opus-4-8 at anthropic: failed: overloaded\n" in out
+    assert "try 2: gpt-5 at openai: good\n" in out
+    facts = out.partition("\n\n")[0].splitlines()
+    assert "cost         $0.0042" in facts
+    assert "hops         claude-opus-4-8:overloaded" in facts
+    assert len({line.index(line.split("  ")[-1].strip()) for line in facts}) == 1  # one column
+
+
 def test_doctor_names_what_mends_each_problem(flockpy: Flockpy, home: Path):
     (home / ".flock").mkdir(mode=0o755)
     (home / ".flock/admin.key").write_text("x")
@@ -240,6 +264,13 @@ def test_doctor_says_which_vendors_may_be_asked_and_what_they_still_need(
         "problem",
         "router.fallback.bedrock_region is set, but botocore is not installed",
         f"{sys.executable} -m pip install botocore",
+    )
+    monkeypatch.delenv("FLOCK_BEDROCK_REGION")
+    monkeypatch.setenv("FLOCK_VERTEX_PROJECT", "p")
+    assert told()[-1] == (
+        "problem",
+        "router.fallback.vertex_project is set, but google-auth and requests are not installed",
+        f"{sys.executable} -m pip install google-auth requests",
     )
     ran = flockpy("doctor")
     assert ran.code == 1

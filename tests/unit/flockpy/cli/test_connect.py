@@ -76,6 +76,21 @@ def test_a_client_gets_a_key_of_its_own_once(flockpy: Flockpy, offers: StubLeade
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_model_that_is_not_listed_is_asked_after(flockpy: Flockpy, offers: StubLeader):
+    one = {"id": "gpt-9/x", "context_window": 400_000, "capabilities": ["chat"], "owned_by": "openai"}
+    offers.answers["GET /v1/models/gpt-9%2Fx"] = (200, one)
+    ran = flockpy("connect", "goose", "--token", "k", "--model", "gpt-9/x")
+    assert "export GOOSE_MODEL=gpt-9/x" in ran.out
+    assert "export GOOSE_CONTEXT_LIMIT=400000" in ran.out
+    assert "no model here" not in ran.err
+    ran = flockpy("connect", "goose", "--token", "k", "--model", "qwem")
+    assert "qwem is no model here that chats; there are: auto, qwen\n" in ran.err
+    many = [{"id": f"m{n}", "context_window": 4096, "capabilities": ["chat"]} for n in range(40)]
+    offers.answers["GET /v1/models"] = (200, {"data": many})
+    told = flockpy("connect", "goose", "--token", "k", "--model", "qwem").err
+    assert "m11 and 28 others: flockpy model ls\n" in told
+
+
 def test_an_admins_key_for_a_client_is_a_warning(flockpy: Flockpy, offers: StubLeader):
     assert "admin" not in flockpy("connect", "goose", "--token", "sk-orc-given").err
     offers.answers["GET /status"] = (200, {"role": "leader"})
