@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -16,7 +17,7 @@ from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
 from controlplane.gateway.refused import MAX_REFUSAL, Refused, refusal, unreadable
-from controlplane.gateway.stream import Tap
+from controlplane.gateway.stream import Events, Tap
 from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
@@ -32,6 +33,7 @@ MAX_ANSWER: Final = 256 * 2**20
 COUNT_S: Final = 30.0
 """How long a count of tokens may take, after which an estimate has to do."""
 _JSON: Final = b"application/json"
+_ERROR_EVENT: Final = re.compile(rb"(?:^|\n)event: ?error\r?\n")
 
 
 class _Counted(msgspec.Struct):
@@ -157,18 +159,22 @@ class HostedForwarder:
         unframe, hush = posting.unframe and posting.unframe(), Hush(posting.headers)
         heard = Heard(posting.reader()) if posting.reader else None
         tap = Tap(call.surface, hide_usage=posting.hide_usage, fixes=()) if heard is None else None
+        events = Events()
         call.events = lambda: heard.events if heard else tap.events if tap else 0
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
-            data = hush.feed(unframe.feed(data) if unframe else data)
+            # Whole events: the error that may follow them is no part of a broken one.
+            data = events.feed(hush.feed(unframe.feed(data) if unframe else data))
             return tell(data) if data else None
 
         def tell(data: bytes) -> "asyncio.Future[None] | None":
             now = monotonic()
             if heard:
                 heard.feed(data)
-                if heard.failure is not None and call.first_byte is None:
-                    raise heard.failure  # nobody has seen anything of it: another model may be asked
+                # Before anybody has seen anything of it another model may be asked; a failure that is told in other
+                # words than the client's protocol has for it would not be seen.
+                if heard.failure is not None and (call.first_byte is None or not _ERROR_EVENT.search(data)):
+                    raise heard.failure
             if call.first_byte is None:
                 call.first_byte, call.stage = now, "generating"
             out = tap.feed(data) if tap else data
@@ -176,13 +182,16 @@ class HostedForwarder:
             return reply.push(out, now) if out else None
 
         await exchange.relay(pass_on, lambda: None)
-        if held := hush.rest():
-            tell(held)
+        if last := events.feed(hush.rest()):
+            tell(last)
+        rest = events.rest()
+        if tap:
+            rest = tap.feed(rest) + tap.rest()
         failed = heard.failure is not None if heard else bool(tap and tap.failure())
         _settle_at_the_end(job, heard, tap)
         if not failed and not (heard.done if heard else tap and tap.done):
             raise ExchangeBroken("it ended its answer half way", answered=True)
-        reply.end_stream(tap.rest() if tap else b"")
+        reply.end_stream(rest)
 
     async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:
         body = Hush(posting.headers).whole(await exchange.body(MAX_ANSWER))

@@ -26,6 +26,29 @@ _PROGRESS: Final = b'"prompt_progress":'  # inside of a JSON string its quotes w
 Fixes = Sequence[tuple[bytes, bytes]]
 
 
+class Events:
+    """Holds back the beginning of an event until all of it is there: what ends early can be followed by an error."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole now."""
+        held = self._held + data if self._held else data
+        if held.endswith((b"\n\n", b"\n\r\n")):
+            self._held = b""
+            return held
+        lf, crlf = held.rfind(b"\n\n"), held.rfind(b"\n\r\n")
+        cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+        self._held = held[cut:]
+        return held[:cut]
+
+    def rest(self) -> bytes:
+        """What was held back when the stream ended: the last event may have no end."""
+        held, self._held = self._held, b""
+        return held
+
+
 class Tap:
     """Feed it what the engine sends, forward what it answers.
 
@@ -39,7 +62,7 @@ class Tap:
         self._hide_usage = hide_usage
         self._fixes = fixes
         self._raw = not hide_usage and not fixes
-        self._held = b""
+        self._whole = Events()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._lines = 0
@@ -59,12 +82,11 @@ class Tap:
             seen = data[-_END:] if len(data) >= _END else self._before + data
             self.done = b"[DONE]" in seen and _DONE.search(seen) is not None
             self._before = seen[1 - _DONE_SIZE :]
-        return data if self._raw else self._trim(data)
+        return data if self._raw else self._trimmed(self._whole.feed(data))
 
     def rest(self) -> bytes:
         """What was held back when the stream ended: engines may leave its last event without an end."""
-        held, self._held = self._held, b""
-        return self._trimmed(held)
+        return self._trimmed(self._whole.rest())
 
     @property
     def events(self) -> int:
@@ -89,16 +111,6 @@ class Tap:
 
     def _end(self) -> bytes:
         return b"".join(self._tail)
-
-    def _trim(self, data: bytes) -> bytes:
-        self._held += data
-        if self._held.endswith((b"\n\n", b"\n\r\n")):
-            whole, self._held = self._held, b""
-        else:
-            lf, crlf = self._held.rfind(b"\n\n"), self._held.rfind(b"\n\r\n")
-            cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-            whole, self._held = self._held[:cut], self._held[cut:]
-        return self._trimmed(whole)
 
     def _trimmed(self, whole: bytes) -> bytes:
         for wrong, right in self._fixes:

@@ -32,10 +32,11 @@ class Clouds:
         """How Bedrock behaves from now on; see `bedrock.State`."""
         self.bedrock.state = bedrock.State(**state)
 
-    def of_vertex(self, *turns: Turn, faults: tuple[Fault, ...] = ()) -> None:
+    def of_vertex(self, *turns: Turn, faults: tuple[Fault, ...] = (), part_s: float = 0) -> None:
         """What Vertex says from now on, behind these faults. Signatures that it has given out stay good."""
-        state, given = self.vertex.state, self.vertex.state.signatures
-        state = self.vertex.state = vertex.State(tokens=self.tokens.granted, signatures=given)
+        given = self.vertex.state.signatures
+        state = vertex.State(tokens=self.tokens.granted, signatures=given, part_s=part_s)
+        self.vertex.state = state
         state.turns.extend(turns)
         state.faults.extend(faults)
 

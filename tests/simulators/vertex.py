@@ -42,18 +42,19 @@ _STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_D
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
-Broken = Literal["died", "errored", "errored bare"]
+Broken = Literal["died", "torn", "errored", "errored bare"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`status`: refused with it. `broken`: a stream ends so after its second event, or a whole answer half way.
-    `waits`: nothing is said before `State.released`."""
+    """`status`: refused with it. `broken`: a stream ends so after `after` events (``torn``: in the midst of the next),
+    or a whole answer half way. `waits`: nothing is said before `State.released`."""
 
     status: int = 0
     message: str = "it is broken"
     retry_delay: str = ""
     broken: Broken | None = None
+    after: int = 2
     waits: bool = False
 
 
@@ -68,6 +69,8 @@ class Heard:
 
 @dataclass(slots=True)
 class State:
+    """`part_s`: seconds after each event of a stream."""
+
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     models: set[str] = field(
         default_factory=lambda: {
@@ -80,6 +83,7 @@ class State:
     heard: list[Heard] = field(default_factory=list[Heard])
     signatures: list[str] = field(default_factory=list[str])
     released: threading.Event = field(default_factory=threading.Event)
+    part_s: float = 0
 
 
 class Vertex(ThreadingHTTPServer):
@@ -179,21 +183,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self._fault.broken is not None
 
     def _stream(self, parts: list[bytes]) -> None:
+        state = cast(Vertex, self.server).state
         self._head(200, "text/event-stream", ("transfer-encoding", "chunked"))
         error = {"error": {"code": 503, "message": "the model is overloaded", "status": "UNAVAILABLE"}}
+        after = self._fault.after
         match self._fault.broken:
             case "errored":
-                parts = [*parts[:2], b"data: %s\n\n" % json.dumps(error).encode()]
+                parts = [*parts[:after], b"data: %s\n\n" % json.dumps(error).encode()]
             case "errored bare":
-                parts = [*parts[:2], json.dumps(error, indent=2).encode()]
+                parts = [*parts[:after], json.dumps(error, indent=2).encode()]
             case "died":
-                parts = parts[:2]
+                parts = parts[:after]
+            case "torn":
+                parts = [*parts[:after], parts[after][: len(parts[after]) // 2]]
             case None:
                 pass
         for part in parts:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.flush()
-        if self._fault.broken == "died":
+            state.released.wait(state.part_s)
+        if self._fault.broken in ("died", "torn"):
             self.close_connection = True
         else:
             self.wfile.write(b"0\r\n\r\n")

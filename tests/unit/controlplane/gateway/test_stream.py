@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.gateway.stream import TAIL, Tap
+from controlplane.gateway.stream import TAIL, Events, Tap
 from controlplane.protocols.base import Usage
 from controlplane.protocols.openai_chat import ChatSurface
 
@@ -110,6 +110,17 @@ def test_a_trimmed_stream_passes_whole_events_only() -> None:
         out = Tap(SURFACE, hide_usage=True, fixes=()).feed(stream[:at])
         assert out == b"" or out.endswith(b"\n\n")
         assert stream.startswith(out) or USAGE_ONLY in stream[:at]
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+def test_a_stream_that_is_held_to_whole_events_can_end_anywhere(end: bytes) -> None:
+    stream = b"".join(STREAMS["as llama.cpp sends it"]).replace(b"\n\n", end) + b"data: {"
+    for parts in cuts(stream):
+        events = Events()
+        out = [events.feed(part) for part in parts]
+        assert all(not piece or piece.endswith(end) for piece in out)
+        assert events.rest() == b"data: {"
+        assert b"".join(out) + b"data: {" == stream
 
 
 def test_the_end_is_known_as_soon_as_it_is_said() -> None:
