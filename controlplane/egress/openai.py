@@ -17,7 +17,7 @@ from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, ContextTooLong, EngineUnreachable, FlockError
 
 URL: Final = "https://api.openai.com"
-_CLAIMED: Final = re.compile(r"gpt-(?!oss)|o[134](?![a-z0-9])|chatgpt-|codex-|text-embedding-")
+_CLAIMED: Final = re.compile(r"gpt-(?!oss)|o[134](?![a-z0-9])|chatgpt-|codex-|text-embedding-|whisper-1$")
 _ONLY_RESPONSES: Final = re.compile(r"codex-|(?:gpt-|o\d)\S*(?<=-)(?:codex|pro|deep-research)(?![a-z])")
 """Models that no chat reaches."""
 _PATHS: Final[dict[SurfaceName, str]] = {
@@ -145,7 +145,7 @@ def _kind(model: str) -> SurfaceName:
     """What a model is for: ``chat`` is all that answers in words."""
     if model.startswith("text-embedding-"):
         return "embeddings"
-    return "transcriptions" if "-transcribe" in model else "chat"
+    return "transcriptions" if "-transcribe" in model or model.startswith("whisper-") else "chat"
 
 
 def _changes(question: Question) -> dict[str, Any]:

@@ -33,7 +33,7 @@ MAX_ANSWER: Final = 256 * 2**20
 COUNT_S: Final = 30.0
 """How long a count of tokens may take, after which an estimate has to do."""
 _JSON: Final = b"application/json"
-_ERROR_EVENT: Final = re.compile(rb"(?:^|\n)event: ?error\r?\n")
+_ERROR_EVENT: Final = re.compile(rb"(?:^|\n)event: ?(?:error|response\.failed)\r?\n")
 
 
 class _Counted(msgspec.Struct):
@@ -175,9 +175,11 @@ class HostedForwarder:
                 # words than the client's protocol has for it would not be seen.
                 if heard.failure is not None and (call.first_byte is None or not _ERROR_EVENT.search(data)):
                     raise heard.failure
-            if call.first_byte is None:
-                call.first_byte, call.stage = now, "generating"
             out = tap.feed(data) if tap else data
+            if call.first_byte is None:
+                if tap and (said := tap.failure()):
+                    raise self._vendors[job.route.vendor].refusal(500, said, None)
+                call.first_byte, call.stage = now, "generating"
             _settle_at_the_end(job, heard, tap)
             return reply.push(out, now) if out else None
 

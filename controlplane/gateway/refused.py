@@ -16,6 +16,8 @@ REFUSAL_S: Final = 10.0
 _JSON: Final = b"application/json"
 _OF_OUR_KEY: Final = frozenset({401, 403})
 """Statuses that may speak of the leader's own key: told in our words."""
+_LATER: Final = frozenset({429, 503, 529})
+"""Statuses after which some clients come again only when they are told when."""
 
 
 class Refused(Exception):
@@ -58,7 +60,10 @@ async def refusal(
     if not job.native or job.reply.started or ours or not is_error_of(job.call.surface.name, told):
         return error
     content_type = answer.get(b"content-type") or _JSON
-    return Refused(error, answer.status, content_type, told, hush.whole(passed_headers(answer.headers)))
+    passed = hush.whole(passed_headers(answer.headers))
+    if answer.status in _LATER and not answer.get(b"retry-after"):
+        passed += b"retry-after: %d\r\n" % (error.retry_after or 1)
+    return Refused(error, answer.status, content_type, told, passed)
 
 
 async def _words(job: Job, answer: Head, exchange: Exchange) -> bytes | None:

@@ -18,6 +18,7 @@ from tests.simulators.vendor_server import Fault
 
 WORDS = "one two three four five six seven eight"
 CALLS = Turn(WORDS, (Call("get_weather", f'{{"city":"{WORDS}"}}'),))
+END: Any = "end"
 LONG = Turn("word " * 400)
 CHAT = replace(SURFACES["chat"], prompt={"messages": [{"role": "user", "content": "two words"}]})
 """OpenAI refuses `stream_options` where nothing is streamed."""
@@ -47,7 +48,7 @@ def way(request: pytest.FixtureRequest) -> tuple[str, Surface]:
 async def test_a_stream_that_breaks_ends_with_an_error(
     world: Abroad, surface: Surface, kind: Any, within: Any
 ):
-    world.behave(turn=CALLS, fault=Fault(kind, within=within), split=4, chunk_s=0.02)
+    world.behave(turn=CALLS, fault=Fault(kind, within=within), split=4, start_s=0.3)
     answer, told, record = await asked(world.stage, surface, model=GPT, stream=True, tools=True)
     assert answer.status == 200
     assert told.error
@@ -68,8 +69,21 @@ async def test_a_stream_that_breaks_at_its_start_ends_so_too(world: Abroad, surf
     assert (told.text, record["outcome"]) == ("", "failed")
 
 
+@pytest.mark.parametrize("kind", ["cut", "reset", "error"])
+async def test_a_stream_that_only_fails_is_an_error_with_a_status(world: Abroad, surface: Surface, kind: Any):
+    world.behave(fault=Fault(kind, times=9, within="head", message="no more"))
+    answer, told, record = await asked(world.stage, surface, model=GPT, stream=True)
+    assert answer.status == (502 if kind == "error" else 503)
+    assert "no more" in told.message or kind != "error"
+    assert (record["outcome"], record["status"], record["tokens_source"]) == (
+        "failed",
+        answer.status,
+        "estimated",
+    )
+
+
 async def test_a_response_that_fails_in_the_vendors_words_is_passed_on(world: Abroad):
-    world.behave(fault=Fault("error", within="text", message="no more", code="server_error"), chunk_s=0.02)
+    world.behave(fault=Fault("error", within="text", message="no more", code="server_error"), start_s=0.3)
     world.openai.fails_softly = True
     answer, told, record = await asked(world.stage, SURFACES["responses"], model=GPT, stream=True)
     world.openai.fails_softly = False
@@ -81,7 +95,7 @@ async def test_a_response_that_fails_in_the_vendors_words_is_passed_on(world: Ab
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "error"])
 async def test_a_completion_that_breaks_ends_with_an_error(world: Abroad, kind: Any):
-    world.behave(turn=Turn(WORDS), fault=Fault(kind, within="text"), split=4, chunk_s=0.02)
+    world.behave(turn=Turn(WORDS), fault=Fault(kind, within=END), split=4, chunk_s=0.1)
     body = {"model": "gpt-3.5-turbo-instruct", "prompt": "hi", "stream": True}
     answer = await ask(world.stage.program.port, Ask("/v1/completions", world.stage.key, body))
     *_, last = [line for line in answer.body.split(b"\n") if line.startswith(b"data: ")]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from flockpy.catalog import folders, load_vendors
@@ -37,7 +38,7 @@ everywhere = pytest.mark.parametrize("path", ASKED, ids=lambda path: path.rparti
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Abroad]:
-    aliases = f"aliases:\n  cheap: {GPT}\n  vectors: {EMBEDDER}"
+    aliases = f"aliases:\n  cheap: {GPT}\n  vectors: {EMBEDDER}\n  heard: gpt-4o-transcribe"
     with abroad(tmp_path_factory.mktemp("openai"), router=aliases) as world:
         yield world
 
@@ -172,6 +173,49 @@ def test_embeddings_pass_as_they_are(world: Abroad):
         assert float(record["cost_usd"]) > 0
 
 
+def test_a_recording_is_written_down(world: Abroad):
+    api = openai.OpenAI(base_url=f"{world.stage.program.url}/v1", api_key=world.stage.key, max_retries=0)
+    names = {
+        "heard": "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe": "gpt-4o-mini-transcribe",
+        "whisper-1": "whisper-1",
+    }
+    with api:
+        for asked, model in names.items():
+            world.behave()
+            said = api.audio.transcriptions.with_raw_response.create(
+                model=asked, file=("a.wav", b"12345"), language="en", prompt=f"{asked}?"
+            )
+            assert said.parse().text == "5 bytes"
+            (received,) = world.openai.requests
+            assert b'name="language"\r\n\r\nen\r\n' in received.body
+            assert b'name="model"\r\n\r\n%b\r\n' % model.encode() in received.body
+            assert (received.header("content-type") or "").startswith("multipart/form-data; boundary=")
+            assert said.headers["x-flock-model"] == model
+            record = record_of(world.stage.program, said.headers["x-request-id"])
+            assert (record["prompt_tokens"], record["completion_tokens"]) == (7, 3)
+            assert (record["node_id"], record["tokens_source"]) == ("openai", "engine")
+
+
+def test_a_form_is_the_one_that_was_admitted(world: Abroad):
+    """Its head names a boundary by which another form would be read, with another model in it."""
+    world.behave()
+    part = '--{}\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
+    inner = part.format("b", "model", "", "gpt-4o-transcribe") + part.format(
+        "b", "file", '; filename="a"', "1"
+    )
+    outer = part.format("a", "model", "", "whisper-1") + part.format(
+        "a", "file", '; filename="a"', inner + "--b--"
+    )
+    with world.stage.program.client(world.stage.key) as client:
+        kind = {"content-type": "multipart/form-data; boundary=b"}
+        answer = client.post("/v1/audio/transcriptions", content=outer.encode() + b"--a--\r\n", headers=kind)
+    assert answer.status_code == 200, answer.text
+    (received,) = world.openai.requests
+    assert received.header("content-type") == 'multipart/form-data; boundary="a"'
+    assert answer.headers["x-flock-model"] == "whisper-1"
+
+
 def test_its_limits_are_told_and_its_account_is_not(world: Abroad):
     world.behave()
     for path in ASKED:
@@ -204,6 +248,7 @@ def test_its_refusals_pass_as_they_are(
         told = direct(world, path, of(path, stream))
         answer = post(world, path, of(path, stream))
         assert (answer.status_code, answer.content) == (status, told.content)
+        assert ("retry-after" in answer.headers) == (status in (429, 503)), "some clients try nothing without"
         record = record_of(world.stage.program, answer.headers["x-request-id"])
         assert (record["status"], record["prompt_tokens"], record["completion_tokens"]) == (status, 0, 0)
         assert record["outcome"] == ("refused" if status < 500 else "failed")

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from tests.simulators.tool_model import Turn
 
-Where = Literal["start", "reasoning", "text", "arguments"]
+Where = Literal["head", "start", "reasoning", "text", "arguments"]
 Piece = tuple[str, bytes]
 """A part of a stream, and the bytes of one event in it."""
 KEY = "sk-simulated-0123456789abcdef"
@@ -30,7 +30,7 @@ class Fault:
     drop   the connection is closed before any header of an answer
     cut    the stream ends after the first event of the part `within`, as if it were complete
     reset  the connection is reset there
-    error  an error event comes there, and the stream ends
+    error  an error event comes there, and the stream ends; within the ``head`` of one it is all that comes
     ====== ================================================================================================
 
     A stream without the part `within` is not struck. A whole answer is cut or reset in its middle. `kind_of`, `code`
@@ -189,7 +189,7 @@ class Vendor:
 
 def _meets(reply: Reply, fault: Fault) -> bool:
     """Whether a fault can strike an answer."""
-    if reply.pieces is None or fault.kind in ("status", "drop"):
+    if reply.pieces is None or fault.kind in ("status", "page", "drop") or fault.within == "head":
         return True
     return any(part == fault.within for part, _ in reply.pieces)
 
@@ -312,6 +312,11 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._head(reply.status, framing | common)
         assert reply.pieces is not None
+        if fault and fault.within == "head":
+            if fault.kind == "error":
+                self._chunk(vendor.broken(fault))
+            self._end(fault)
+            return
         for part, event in reply.pieces:
             self._chunk(event)
             if fault and part == fault.within:

@@ -43,10 +43,23 @@ def vendor(cloud: OpenAiVendor) -> Vendor:
             (name, True)
             for name in ("gpt-5.5", "gpt-4o", "gpt-6-sol", "o1", "o3-mini", "o4-mini", "chatgpt-4o-latest")
         ),
-        *((name, True) for name in ("codex-mini-latest", "text-embedding-3-small", "gpt-3.5-turbo-instruct")),
+        *(
+            (name, True)
+            for name in ("codex-mini-latest", "text-embedding-3-small", "gpt-3.5-turbo-instruct", "whisper-1")
+        ),
         *(
             (name, False)
-            for name in ("gpt-oss-20b", "gpt-oss", "claude-opus-4-8", "o3abc", "llama", "my-gpt-4", "gpt")
+            for name in (
+                "gpt-oss-20b",
+                "gpt-oss",
+                "whisper-1.5",
+                "whisper-large-v3",
+                "claude-opus-4-8",
+                "o3abc",
+                "llama",
+                "my-gpt-4",
+                "gpt",
+            )
         ),
     ],
 )
@@ -68,6 +81,7 @@ def test_it_claims_every_model_of_its_catalog():
         ("gpt-5.1-codex-max", {"chat": "translated", "completions": "native", "responses": "native"}),
         ("text-embedding-3-small", {"embeddings": "native"}),
         ("gpt-4o-mini-transcribe", {"transcriptions": "native"}),
+        ("whisper-1", {"transcriptions": "native"}),
     ],
 )
 def test_every_surface_reaches_a_model_in_its_manner(model: str, manners: dict[str, str]):
