@@ -15,6 +15,7 @@ from controlplane.cluster.state import ClusterState
 from controlplane.cluster.store import Cluster
 from controlplane.cluster.views import models
 from controlplane.egress.registry import Vendors, vendors_of
+from controlplane.egress.troubles import Troubles
 from controlplane.gateway.access import Authenticator
 from controlplane.gateway.call import Calls
 from controlplane.gateway.chain import Chain
@@ -98,11 +99,14 @@ async def serve(
             raise_demand=cluster.raise_demand,
             clock=clock,
         )
-        hosted = HostedForwarder(outside, vendors.by_name, clock)
+        troubles = Troubles(clock)
+        hosted = HostedForwarder(outside, vendors.by_name, troubles, clock)
         services = Services(
             settings=settings,
             cluster=cluster,
             hosted=vendors,
+            vendors=tuple(vendors.by_name),
+            troubles=troubles,
             table=table,
             operations=Operations(cluster),
             keyring=keyring,

@@ -19,6 +19,7 @@ from controlplane.api import (
     requests,
     system,
     tokens,
+    vendors,
 )
 from controlplane.api.routes import options
 from controlplane.api.services import Services
@@ -37,6 +38,7 @@ _ROOMS = (
     clients,
     aliases,
     chains,
+    vendors,
 )
 
 

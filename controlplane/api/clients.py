@@ -16,7 +16,7 @@ from controlplane.api.services import Needs, Services
 from controlplane.api.shapes import Page
 from controlplane.api.tokens import CreateToken, KeyName, NewToken, issue, leader_address
 from controlplane.routing.resolve import AUTO, Wanted, resolve
-from controlplane.routing.table import Route, build_table
+from controlplane.routing.table import Route
 from flockpy.clients import template
 from flockpy.clients.card import card
 from flockpy.clients.catalog import load_clients
@@ -135,8 +135,7 @@ def _connection(
 ) -> Connection:
     """What clients are connected to: the models that chat, of those that are `allowed`. Of vendors' models, of which
     there are many, only the one that is `wanted` and those that a key is bound to."""
-    router = services.config.router
-    table = build_table(services.cluster.state, router.default_model, router.aliases, services.hosted)
+    table = services.table()
     vendors = [route for name in allowed or () if (route := table.hosted.route(name)) is not None]
     usable = {
         route.model_id: _model(route.model_id, route, services)

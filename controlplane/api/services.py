@@ -1,6 +1,6 @@
 """What the admin surface works on; put together by the composition root."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
@@ -10,6 +10,7 @@ from controlplane.api.live import LiveRequests
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
+from controlplane.egress.troubles import Troubles
 from controlplane.routing.table import Hosted, RoutingTable
 from controlplane.tenants.audit import Audit
 from controlplane.tenants.keyring import Keyring
@@ -23,14 +24,15 @@ from flockpy.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`store_trouble` answers why the store cannot be used, or None; `metrics` the Prometheus text.
-
-    `started_at` is seconds since the epoch.
+    """`vendors`: the names of those that may be asked. `store_trouble` answers why the store cannot be used, or None;
+    `metrics` the Prometheus text. `started_at` is seconds since the epoch.
     """
 
     settings: Settings
     cluster: Cluster
     hosted: Hosted
+    vendors: Sequence[str]
+    troubles: Troubles
     table: Callable[[], RoutingTable]
     operations: Operations
     keyring: Keyring

@@ -10,6 +10,7 @@ import msgspec
 
 from controlplane.egress.base import Manner, Posting, Question, Vendor
 from controlplane.egress.left_out import left_out
+from controlplane.egress.troubles import Troubles
 from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
 from controlplane.gateway.heard import Heard, Unframed
@@ -44,11 +45,15 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class HostedForwarder:
-    """`client`: connections to the outside. `vendors`: those that may be asked, by name."""
+    """`client`: connections to the outside. `vendors`: those that may be asked, by name; `troubles`: where it is kept
+    when one cannot be."""
 
-    def __init__(self, client: Client, vendors: Mapping[str, Vendor], clock: Clock) -> None:
+    def __init__(
+        self, client: Client, vendors: Mapping[str, Vendor], troubles: Troubles, clock: Clock
+    ) -> None:
         self._client = client
         self._vendors = vendors
+        self._troubles = troubles
         self._clock = clock
 
     def manner(self, surface: Surface, route: Route) -> Manner | None:
@@ -64,6 +69,17 @@ class HostedForwarder:
         attempt = Attempt(VendorDecision(vendor.name, model))
         call.attempts = (*call.attempts, attempt)
         try:
+            await self._try(job, vendor, attempt)
+        except (FlockError, Refused) as error:
+            attempt.error = attempt.error or str(error)
+            self._troubles.note(
+                vendor.name, error.error if isinstance(error, Refused) else error, attempt.error
+            )
+            raise
+
+    async def _try(self, job: Job, vendor: Vendor, attempt: Attempt) -> None:
+        call = job.call
+        try:
             question = _question(job)
             posting = await vendor.posting(question)
             if question.request is not None:
@@ -71,8 +87,7 @@ class HostedForwarder:
             exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
             await self._exchange(job, vendor, posting, exchange)
         except ConnectError as error:
-            attempt.error = str(error)
-            log.warning("%s cannot be reached: %s", vendor.name, error)
+            attempt.error = f"{vendor.name} cannot be reached: {error}"
             raise EngineUnreachable(
                 f"{vendor.name} cannot be reached", hint="the leader's log says why", retry_after=5
             ) from None
@@ -83,9 +98,6 @@ class HostedForwarder:
             if call.first_byte is None:
                 raise EngineUnreachable(f"{vendor.name} did not answer: {error}", retry_after=2) from None
             raise EngineDied(f"{vendor.name} broke off: {error}", retry_after=1) from None
-        except (FlockError, Refused) as error:
-            attempt.error = str(error)
-            raise
 
     async def count(self, route: Route, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
         """Tokens of the prompt in the body of a Messages request, as the model's vendor counts them; None where it
@@ -131,6 +143,7 @@ class HostedForwarder:
                 raise await refusal(job, vendor, posting, answer, exchange)
             if wrong := unreadable(job, answer):
                 raise EngineDied(f"{vendor.name} answered {wrong}", retry_after=1)
+            self._troubles.answered(vendor.name)
             if not job.native:
                 await self._translate(job, posting, exchange)
                 return

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.cli import probe
 from flockpy.cli.client import Api, ApiError, admin_key, local_url, running_url
+from flockpy.cli.output import ago
 from flockpy.cli.up import see_that_port_is_free
-from flockpy.config import split_listen
+from flockpy.config import Fallback, split_listen
 from flockpy.engines import DRIVERS
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
@@ -192,8 +195,16 @@ def catalog(settings: Settings) -> Iterator[Finding]:
 
 
 def vendors(settings: Settings) -> Iterator[Finding]:
-    """Who outside may be asked, and whether they can be."""
-    fallback, sources = settings.config.router.fallback, settings.sources
+    """Who outside may be asked, and whether they can be: by the leader that runs, else by one that would be started."""
+    fallback, sources, troubled = settings.config.router.fallback, settings.sources, []
+    if holder(settings.data.up_lock) is not None:
+        try:
+            api = Api(_here(settings), admin_key(settings))
+            fallback, sources = _of_the_leader(api.get("/config"))
+            troubled = [vendor for vendor in api.items("/vendors")["items"] if vendor["trouble"]]
+        except ApiError as error:
+            yield Finding("vendors", "problem", error.message, error.hint or "")
+            return
     asked = may_be_asked(fallback, sources)
     for line in asked:
         yield Finding("vendors", "ok", line)
@@ -211,6 +222,17 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             lacks = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             install = f"{shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
             yield Finding("vendors", "problem", f"router.fallback.{key} is set, but {lacks}", install)
+            troubled = [vendor for vendor in troubled if not key.startswith(vendor["id"])]
+    for vendor in troubled:
+        message = f"{vendor['trouble']} ({ago(vendor['trouble_at'])})"
+        yield Finding("vendors", "problem", message, vendor["mend"] or "")
+
+
+def _of_the_leader(shown: dict[str, Any]) -> tuple[Fallback, dict[str, str]]:
+    """Its section on vendors, with ``***`` for keys, and where it has that from: its environment may be another."""
+    section = "router.fallback."
+    values = {k.removeprefix(section): v for k, v in shown["values"].items() if k.startswith(section)}
+    return msgspec.convert(values, Fallback), shown["sources"]
 
 
 ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

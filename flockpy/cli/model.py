@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flockpy.cli import output
+from flockpy.cli import output, vendors
 from flockpy.cli.client import Api, AsJson, BaseUrl, Token, connect
 from flockpy.cli.operations import follow
 from flockpy.cli.pick import choose
@@ -19,9 +19,20 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command("ls")
-def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> None:
-    """List the installed models, loaded or not."""
-    page = connect(base_url, token).items("/models")
+def ls(
+    hosted: Annotated[
+        bool, typer.Option("--vendors", help="Vendors' models that may be asked, and their prices.")
+    ] = False,
+    base_url: BaseUrl = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the installed models, loaded or not; with --vendors, those of vendors."""
+    api = connect(base_url, token)
+    if hosted:
+        vendors.list_models(api, as_json)
+        return
+    page = api.items("/models")
     if as_json:
         output.document(page)
         return
@@ -41,12 +52,18 @@ def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> No
         empty="no model is installed; add one: flockpy model add file:PATH.gguf",
     )
     output.failures(page["items"])
+    if names := vendors.in_words(api):
+        output.note(f"models of vendors stand beside them: flockpy model ls --vendors ({names})")
 
 
 @app.command("info")
 def info(model: ModelId = "", base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> None:
     """Everything about one model."""
     api = connect(base_url, token)
+    installed = {one["id"] for one in api.items("/models")["items"]}
+    if model and model not in installed and (hosted := vendors.find_model(api, model)) is not None:
+        output.document(hosted) if as_json else vendors.show_model(hosted)
+        return
     found = api.get(f"/models/{pick_model(api, model, interactive=not as_json)}")
     if as_json:
         output.document(found)

@@ -1,6 +1,6 @@
 """``flockpy status``: what runs, at one glance."""
 
-from flockpy.cli import output
+from flockpy.cli import output, vendors
 from flockpy.cli.client import AsJson, BaseUrl, Token, connect
 
 
@@ -24,6 +24,7 @@ def status(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -
             "nodes": ", ".join(f"{node['hostname']} ({node['state']})" for node in nodes) or "none",
             "engines": ", ".join(engines) or "none available; flockpy doctor tells why",
             "models": ", ".join(f"{n} {name}" for name, n in sorted(by_state.items())) or "none",
+            "vendors": vendors.in_words(api),
             "degraded": state.get("degraded"),
         }
     )

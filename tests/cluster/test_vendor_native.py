@@ -226,6 +226,28 @@ def test_its_models_are_listed(world: Abroad):
     assert one["context_window"] == 1_000_000
 
 
+def test_a_key_that_the_vendor_does_not_accept_is_a_finding_until_the_vendor_answers(world: Abroad):
+    program = world.stage.program
+
+    def findings() -> list[tuple[str, str]]:
+        found = json.loads(program.cli("doctor", "--json").stdout)["items"]
+        return [
+            (f["message"], f["mend"]) for f in found if f["check"] == "vendors" and f["state"] == "problem"
+        ]
+
+    world.behave(fault=Fault("status", status=401, message="invalid x-api-key"))
+    assert post(world, BODY % CLAUDE.encode()).status_code == 529
+    ((message, mend),) = findings()
+    assert message.startswith("Anthropic does not accept the leader's key (")
+    assert mend == "check its key for Anthropic"
+    assert "anthropic (gave no answer: flockpy doctor), openai" in program.cli("status").stdout
+    assert "Anthropic does not accept the leader's key" in program.said()
+    assert post(world, BODY % CLAUDE.encode()).status_code == 200
+    assert findings() == []
+    listed = program.cli("model", "ls", "--vendors").stdout
+    assert "claude-opus-4-8" in listed and "text-embedding-3-small" in listed
+
+
 def test_the_vendors_key_is_nowhere_to_be_read(world: Abroad):
     world.behave(fault=Fault("status", status=401, message=f"invalid x-api-key {KEY}"))
     post(world, BODY % CLAUDE.encode())

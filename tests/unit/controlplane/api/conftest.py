@@ -16,6 +16,7 @@ from controlplane.api.services import Services
 from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
+from controlplane.egress.troubles import Troubles
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.listener import Listener
 from controlplane.routing.table import NoneHosted, build_table
@@ -140,6 +141,8 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         usage=Usage(database, clock),
         requests=requests,
         hosted=NoneHosted(),
+        vendors=(),
+        troubles=Troubles(clock),
         table=lambda: build_table(cluster.state, ""),
         clock=clock,
         entropy=entropy,

@@ -6,6 +6,7 @@ from controlplane.api.clients import PLACEHOLDER
 from controlplane.cluster.events import ModelInstalled
 from controlplane.egress.anthropic import Anthropic
 from controlplane.egress.registry import Vendors
+from controlplane.routing.table import build_table
 from flockpy.catalog import folders, load_vendors
 from flockpy.config import Config
 from tests.unit.controlplane.api.conftest import World, a_client
@@ -78,7 +79,8 @@ async def test_the_card_holds_every_client_unless_told(world: World):
 async def test_a_card_for_a_vendors_model_has_its_window(world: World):
     hosted = Vendors([Anthropic("k", "https://api.example")], load_vendors(folders()), ())
     await world.services.cluster.commit(ModelInstalled(model("m")))
-    async with a_client(replace(world.services, hosted=hosted)) as client:
+    table = build_table(world.services.cluster.state, "", hosted=hosted)
+    async with a_client(replace(world.services, table=lambda: table)) as client:
 
         async def card(name: str, **body: object) -> dict[str, str]:
             made = {"name": name, "clients": ["claude-code", "codex-cli"], **body}

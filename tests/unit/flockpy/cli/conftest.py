@@ -52,7 +52,9 @@ def flockpy(home: Path, capfd: pytest.CaptureFixture[str]) -> Flockpy:
 
 @pytest.fixture
 def leader(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubLeader]:
-    """A leader that the configuration names."""
+    """A leader that the configuration names, and that may ask no vendor."""
     with stub_leader() as running:
+        running.items("/vendors")
+        running.items("/vendors/models")
         monkeypatch.setenv("FLOCK_EXTERNAL_URL", running.url)
         yield running

@@ -93,6 +93,38 @@ def test_what_vendors_take_is_shown_once_they_take_something(flockpy: Flockpy, l
     assert "demo" in summary and "USD" not in summary
 
 
+def test_vendors_models_are_listed_with_what_they_cost(flockpy: Flockpy, leader: StubLeader):
+    price = {"input": 4.0, "output": 20.0, "cache_read": 0.2, "cache_write": None, "long": None}
+    opus = {
+        "id": "claude-opus-5-5",
+        "vendor": "anthropic",
+        "context_window": 1_000_000,
+        "capabilities": ["chat"],
+        "price": price,
+    }
+    assert flockpy("model", "ls", "--vendors").err == "no vendor has a key here: nothing leaves the cluster\n"
+    leader.items("/models", MODEL)
+    assert "vendor" not in flockpy("model", "ls").err
+    leader.items("/vendors", {"id": "anthropic", "trouble": None, "mend": None, "trouble_at": None})
+    leader.items("/vendors/models", opus, opus | {"id": "claude-other", "price": None})
+    assert "flockpy model ls --vendors (anthropic)" in flockpy("model", "ls").err
+    rows = [line.split() for line in flockpy("model", "ls", "--vendors").out.splitlines()]
+    assert rows[1] == ["claude-opus-5-5", "anthropic", "1.0M", "$4.00", "$0.20", "$20.00", "chat"]
+    assert rows[2][3:6] == ["-", "-", "-"]
+    shown = flockpy("model", "info", "claude-opus-5-5").out
+    assert "price         $4.00 in, $0.20 from the cache, $20.00 out for a million tokens\n" in shown
+    assert flockpy("model", "info", "claude-opus-5-5", "--json").document == opus
+    assert "vendors  anthropic\n" in _status(flockpy, leader)
+    leader.items("/vendors", {"id": "anthropic", "trouble": "no", "mend": None, "trouble_at": None})
+    assert "anthropic (gave no answer: flockpy doctor)" in _status(flockpy, leader)
+
+
+def _status(flockpy: Flockpy, leader: StubLeader) -> str:
+    leader.answers["GET /status"] = (200, {"role": "leader", "version": "1"})
+    leader.items("/nodes", NODE)
+    return flockpy("status").out
+
+
 def test_a_table_off_a_terminal_is_not_cut(flockpy: Flockpy, leader: StubLeader):
     leader.items("/models", MODEL | {"id": "m" * 300})
     ran = flockpy("model", "ls")
@@ -109,14 +141,14 @@ def test_what_others_named_is_shown_and_not_obeyed(flockpy: Flockpy, leader: Stu
 def test_the_token_comes_from_the_flag_then_the_environment_then_the_file(
     flockpy: Flockpy, leader: StubLeader, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    leader.items("/models")
-    flockpy("model", "ls")
+    leader.items("/tokens")
+    flockpy("token", "ls")
     (home / ".flock").mkdir()
     (home / ".flock/admin.key").write_text("from-file\n")
-    flockpy("model", "ls")
+    flockpy("token", "ls")
     monkeypatch.setenv("FLOCK_TOKEN", "from-environment")
-    flockpy("model", "ls")
-    flockpy("model", "ls", "--token", "from-flag")
+    flockpy("token", "ls")
+    flockpy("token", "ls", "--token", "from-flag")
     assert leader.tokens == ["", "Bearer from-file", "Bearer from-environment", "Bearer from-flag"]
 
 
