@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.openai_error import told
-from flockpy.errors import BadRequest, ContextTooLong, EngineUnreachable, FlockError, Overloaded
+from flockpy.errors import BadRequest, ContextTooLong, EngineDied, EngineUnreachable, FlockError, Overloaded
 
 _OVERLOADED: Final = 529
 _TYPES: Final = {
@@ -26,13 +26,18 @@ def status(error: FlockError) -> int:
 def error_body(error: FlockError) -> bytes:
     """``{"type": "error", "error": {"type", "message"}}``."""
     code = status(error)
-    kind = _TYPES.get(code, "invalid_request_error" if code < 500 else "api_error")
-    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": _message(error)}})
+    return _body(_TYPES.get(code, "invalid_request_error" if code < 500 else "api_error"), error)
 
 
 def error_event(error: FlockError) -> bytes:
-    """The event that ends a stream that cannot go on."""
-    return b"event: error\ndata: %b\n\n" % error_body(error)
+    """The event that ends a stream that cannot go on. An engine that died is told as overloaded: some clients ask
+    again for nothing else, once a stream has begun and no status can say it."""
+    body = _body("overloaded_error", error) if isinstance(error, EngineDied) else error_body(error)
+    return b"event: error\ndata: %b\n\n" % body
+
+
+def _body(kind: str, error: FlockError) -> bytes:
+    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": _message(error)}})
 
 
 def _message(error: FlockError) -> str:

@@ -36,7 +36,6 @@ AGENTS = {
     "opencode-messages": Agent(
         "opencode",
         lambda p, w, s: run_opencode(p, w, s, READ, "@ai-sdk/anthropic", untitled=True),
-        repeats=False,
     ),
     "qwen-code": Agent("qwen-code", lambda p, w, s: run_qwen_code(p, w, s, READ), repeats=False),
     "continue": Agent("continue", lambda p, w, s: run_continue(p, w, s, READ)),

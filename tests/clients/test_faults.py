@@ -63,7 +63,7 @@ def test_it_asks_again_and_does_its_task(
 def test_who_never_asks_again_says_that_the_engine_broke_off(
     run: Callable[[Agent, Fault], Done], stage: Stage, work: Workplace, agent: Agent, fault: Fault
 ) -> None:
-    """Qwen Code, llm, and OpenCode over Messages; none acts upon half a call, or takes half an answer for one."""
+    """Qwen Code and llm; neither acts upon half a call, or takes half an answer for one."""
     done = run(agent, fault)
     assert done.code == 1, (done.out, done.err)
     assert "broke off" in done.err

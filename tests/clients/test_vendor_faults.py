@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from tests.clients.agents import Server
-from tests.clients.every_agent import AGENTS, AGENTS_IN_CI, Agent, last_words, marks
+from tests.clients.every_agent import AGENTS, Agent, last_words, marks
 from tests.clients.sdk_asks import ASKS, CALL, Ask
 from tests.clients.vendors import CHAT_GPT, CLAUDE, GPT, Vendors
 from tests.clients.workplace import Done, Workplace
@@ -37,6 +37,8 @@ IN_CALLS: Final = {
 IN_CI: Final = ("too many requests", "broken", "before its head", "in mid-text", "in mid-arguments")
 FEW_IN_CI: Final = ("too many requests", "in mid-arguments")
 """Of an agent with a model of its own vendor; and with one of the other."""
+CHATTERS: Final = ("opencode", "opencode-messages", "qwen-code", "continue", "aider", "llm")
+"""Agents that no model which thinks would serve as they ask."""
 
 
 def cases(*, repeats: bool) -> list[Any]:
@@ -47,7 +49,7 @@ def cases(*, repeats: bool) -> list[Any]:
         faults = BEFORE | broken if repeats and agent.repeats else BEFORE if repeats else broken
         if not repeats and agent.repeats:
             continue
-        for model in (CLAUDE, GPT if name in AGENTS_IN_CI else CHAT_GPT):
+        for model in (CLAUDE, CHAT_GPT if name in CHATTERS else GPT):
             now = IN_CI if (name == "codex") == (model == GPT) else FEW_IN_CI
             for what, fault in faults.items():
                 needs = marks(name) if what in now else [*marks(name), pytest.mark.every_client]

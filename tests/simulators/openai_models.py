@@ -16,6 +16,7 @@ MODELS: Mapping[str, str] = {
     "gpt-5-mini": CHAT,
     "gpt-5-chat-latest": CHAT,
     "gpt-4.1": CHAT,
+    "gpt-4.1-mini": CHAT,
     "gpt-4o": CHAT,
     "gpt-4o-mini": CHAT,
     "o3": CHAT,
@@ -42,6 +43,7 @@ OUTPUTS: Mapping[str, int] = {
     "gpt-4o-mini": 16_384,
     "gpt-5-chat-latest": 16_384,
     "gpt-4.1": 32_768,
+    "gpt-4.1-mini": 32_768,
     "o3": 100_000,
 }
 NO_TOOLS_IN_CHAT = re.compile(r"gpt-[6-9]|gpt-5\.[4-9]")

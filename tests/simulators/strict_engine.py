@@ -22,6 +22,8 @@ from tests.simulators.tool_model import play
 MODEL, GPT = "strict", "gpt-5.5"
 """The model, and the same by a name for which Codex has tools of its own."""
 CONTEXT = 200_000
+READ_S = 0.2
+"""A reset takes away what was sent and not yet read: so long there is to read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _break(self, fault: Fault) -> None:
         self.close_connection = True
         if fault.kind == "reset":
+            self._engine.stopped.wait(READ_S)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             return

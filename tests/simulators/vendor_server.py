@@ -17,6 +17,8 @@ from tests.simulators.tool_model import Turn
 Where = Literal["head", "start", "reasoning", "text", "arguments"]
 Piece = tuple[str, bytes]
 """A part of a stream, and the bytes of one event in it."""
+READ_S = 0.2
+"""A reset takes away what was sent and not yet read: so long there is to read it."""
 KEY = "sk-simulated-0123456789abcdef"
 
 
@@ -330,6 +332,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _end(self, fault: Fault) -> None:
         self.close_connection = True
         if fault.kind == "reset":
+            assert isinstance(self.server, _Server)
+            self.server.vendor.stopped.wait(READ_S)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         elif fault.kind in ("cut", "error") and self.command == "POST":
