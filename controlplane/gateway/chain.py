@@ -16,7 +16,6 @@ from flockpy.clock import Clock
 from flockpy.errors import (
     BadRequest,
     BodyTooLarge,
-    ContextTooLong,
     EngineDied,
     EngineUnreachable,
     FlockError,
@@ -28,7 +27,7 @@ from flockpy.telemetry.metrics import Metrics
 
 FAILURES: Final = (Overloaded, EngineUnreachable, EngineDied)
 """What another model may do better; everything else is the request's own fault."""
-_LIMITS: Final = (ContextTooLong, UnknownModel, BodyTooLarge)
+_LIMITS: Final = (BadRequest, BodyTooLarge, UnknownModel)
 """What only says of a model further back that it cannot stand in: nobody asked for that one."""
 
 Prepare = Callable[[Job, Route], Leg]

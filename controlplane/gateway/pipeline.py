@@ -1,6 +1,7 @@
 """The life of a request: route → admit → forward → settle. No database, no lock, one exit for every ending."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from controlplane.gateway.asked import Headers
@@ -77,7 +78,7 @@ class Pipeline:
         self._calls.add(call)
         try:
             job.take(leg)
-            await self._chain.serve(job, self._further)
+            await self._chain.serve(job, partial(self._further, asked=route))
         except ClientGone:
             given_up = Overloaded(f"the request was cancelled by {call.cancelled_by}")
             left = call.cancelled_by == "client"
@@ -101,7 +102,8 @@ class Pipeline:
     def _leg(
         self, surface: Surface, inbound: Inbound, body: bytes, route: Route, *, told: bool = False
     ) -> Leg:
-        """The way to a model; `told`: the client has heard the beginning of an answer in our words.
+        """The way to a model; `told`: in our words, whatever its vendor speaks, as the client may have heard the
+        beginning of an answer in them.
 
         Raises BadRequest.
         """
@@ -113,9 +115,12 @@ class Pipeline:
             manner = "translated"
         return to_vendor(surface, inbound, body, route, manner)
 
-    def _further(self, job: Job, route: Route) -> Leg:
+    def _further(self, job: Job, route: Route, *, asked: Route) -> Leg:
         """The way to a model further back, paid for. Raises BadRequest, QuotaSpent."""
         told = job.reply.started and job.encoder is not None
+        # A vendor refuses what it does not know: a chat that was written for another is said in words that it does.
+        if job.call.surface.name == "chat" and asked.vendor != route.vendor and job.asked.choices == 1:
+            told = True
         leg = self._leg(job.call.surface, job.asked, job.asked_body, route, told=told)
         job.admission.turn_to(route.model_id, route.context_window)
         return leg

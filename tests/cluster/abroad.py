@@ -41,12 +41,13 @@ class Abroad:
 
 
 @contextmanager
-def abroad(folder: Path, *, fallback: str = "", router: str = "") -> Iterator[Abroad]:
-    """`fallback` and `router` are further lines of these sections of its configuration."""
+def abroad(folder: Path, *, fallback: str = "", router: str = "", limits: str = "") -> Iterator[Abroad]:
+    """`fallback`, `router` and `limits` are further lines of these sections of its configuration."""
     with anthropic_vendor() as anthropic, openai_vendor() as openai:
         lines = [
             "limits:",
             "  queue_wait_seconds: 20",
+            *(f"  {line}" for line in limits.splitlines()),
             "router:",
             *(f"  {line}" for line in router.splitlines()),
             "  fallback:",

@@ -30,7 +30,8 @@ class Seen:
 
 
 def play(world: Abroad, engine: dict[str, Any] | None = None, **vendor: Any) -> None:
-    """How engine and vendor behave from now on: as they should, but for these scripts."""
+    """How engine and vendors behave from now on: as they should, but for these scripts, Anthropic's the latter."""
+    world.openai.script(turn=Turn(AWAY))
     world.anthropic.script(**{"turn": Turn(AWAY), **vendor})
     world.stage.play(**{"text": HOME, **(engine or {})})
 

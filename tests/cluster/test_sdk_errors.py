@@ -10,10 +10,9 @@ import openai
 import pytest
 
 from tests.cluster.fake import Stage, on_stage
+from tests.cluster.sdks import SDKS
 
 TEXT = "one two three four five six"
-HI: Any = [{"role": "user", "content": "two words"}]
-Call = Callable[..., Any]
 Errors = tuple[type[Exception], ...]
 
 
@@ -23,46 +22,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield stage
 
 
-def chat(stage: Stage, key: str, model: str, *, stream: bool) -> str:
-    with openai.OpenAI(base_url=f"{stage.program.url}/v1", api_key=key) as client:
-        if not stream:
-            return client.chat.completions.create(model=model, messages=HI).choices[0].message.content or ""
-        with client.chat.completions.create(model=model, messages=HI, stream=True) as chunks:
-            return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-
-
-def responses(stage: Stage, key: str, model: str, *, stream: bool) -> str:
-    with openai.OpenAI(base_url=f"{stage.program.url}/v1", api_key=key) as client:
-        if not stream:
-            return client.responses.create(model=model, input="two words").output_text
-        with client.responses.stream(model=model, input="two words") as events:
-            return events.get_final_response().output_text
-
-
-def messages(stage: Stage, key: str, model: str, *, stream: bool) -> str:
-    with anthropic.Anthropic(base_url=stage.program.url, api_key=key) as client:
-        if stream:
-            with client.messages.stream(model=model, max_tokens=100, messages=HI) as events:
-                return events.get_final_text()
-        content: Any = client.messages.create(model=model, max_tokens=100, messages=HI).content
-        return content[0].text
-
-
-def of_ollama(stage: Stage, key: str, model: str, *, stream: bool) -> str:
-    headers = {"authorization": f"Bearer {key}"}
-    with ollama.Client(host=stage.program.url, headers=headers) as client:
-        if not stream:
-            return client.chat(model=model, messages=HI).message.content or ""
-        parts = client.chat(model=model, messages=HI, stream=True)
-        return "".join(part.message.content or "" for part in parts)
-
-
-SDKS: dict[str, tuple[Call, Any]] = {
-    "chat": (chat, openai),
-    "responses": (responses, openai),
-    "messages": (messages, anthropic),
-    "ollama": (of_ollama, None),
-}
 both = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 sdks = pytest.mark.parametrize("name", SDKS)
 

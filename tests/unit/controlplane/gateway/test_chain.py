@@ -202,7 +202,7 @@ async def test_a_prompt_too_long_for_one_in_the_chain_is_not_the_clients_mistake
     world = World(Models(a=[Overloaded("busy")], b=[ContextTooLong("4096 at most")], c=[1.0]))
     assert await world.ask() == "c"
     assert world.job.call.hops == ("a:overloaded", "b:context_length_exceeded")
-    world = World(Models(a=[Overloaded("busy")], b=[ContextTooLong("4096 at most")]))
+    world = World(Models(a=[Overloaded("busy")], b=[BadRequest("no such parameter")]))
     with pytest.raises(Overloaded):
         await world.ask()
 
