@@ -196,7 +196,7 @@ class HostedForwarder:
             _settle_at_the_end(job, heard, tap)
             return reply.push(out, now) if out else None
 
-        await exchange.relay(pass_on, lambda: None)
+        await exchange.relay(pass_on, lambda: reply.breathe(monotonic()))
         if last := events.feed(hush.rest()):
             tell(last)
         rest = events.rest()
@@ -211,13 +211,14 @@ class HostedForwarder:
     async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:
         body = Hush(posting.headers).whole(await exchange.body(MAX_ANSWER))
         job.call.first_byte = self._clock.monotonic()
+        failed = False
         if posting.reader:
             heard = Heard(posting.reader())
             heard.whole(body)
-            usage = heard.usage
+            usage, failed = heard.usage, heard.failure is not None
         else:
             usage = job.call.surface.usage(body)
-        job.settle("ok", 200, usage, body)
+        job.settle("failed" if failed else "ok", 200, usage, body)
         job.reply.whole(200, answer.get(b"content-type") or _JSON, body)
 
 

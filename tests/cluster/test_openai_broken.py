@@ -82,6 +82,13 @@ async def test_a_stream_that_only_fails_is_an_error_with_a_status(world: Abroad,
     )
 
 
+async def test_a_vendor_that_thinks_for_long_leaves_no_connection_idle(world: Abroad, surface: Surface):
+    world.behave(turn=Turn("late"), start_s=12)
+    answer, told, _ = await asked(world.stage, surface, model=GPT, stream=True)
+    assert answer.body.count(b"\n\n: \n\n") == 1
+    assert (told.text, told.ended) == ("late", True)
+
+
 async def test_a_response_that_fails_in_the_vendors_words_is_passed_on(world: Abroad):
     world.behave(fault=Fault("error", within="text", message="no more", code="server_error"), start_s=0.3)
     world.openai.fails_softly = True
@@ -112,6 +119,13 @@ async def test_a_whole_answer_that_breaks_is_an_error_with_a_status(
     answer, told, record = await asked(world.stage, surface, model=GPT, stream=False)
     assert (answer.status, told.error) == (503, "engine_unreachable")
     assert (record["outcome"], record["status"], record["completion_tokens"]) == ("failed", 503, 0)
+
+
+async def test_a_whole_response_that_failed_is_recorded_so(world: Abroad):
+    world.behave(turn=Turn(WORDS), stop="failed")
+    answer, told, record = await asked(world.stage, SURFACES["responses"], model=GPT, stream=False)
+    assert (answer.status, told.error) == (200, "server_error")
+    assert (record["outcome"], record["status"], record["tokens_source"]) == ("failed", 200, "engine")
 
 
 async def begun(world: Abroad, way: tuple[str, Surface], *, stream: bool) -> "tuple[str, asyncio.Task[Any]]":

@@ -13,18 +13,19 @@ Body = Mapping[str, Any]
 
 
 def response(body: Body, script: Script, turn: Turn, number: int) -> dict[str, Any]:
-    """`script.stop`: why it is incomplete (max_output_tokens or content_filter)."""
+    """`script.stop`: why it is incomplete (max_output_tokens or content_filter), or ``failed``."""
+    status = "failed" if script.stop == "failed" else "incomplete" if script.stop else "completed"
     used = usage([body["input"], body.get("instructions"), body.get("tools")], script, turn)
     reasoning = body.get("reasoning") or {}
     return {
         "id": f"resp_{number:024x}",
         "object": "response",
         "created_at": 1_760_000_000,
-        "status": "incomplete" if script.stop else "completed",
+        "status": status,
         "background": False,
         "completed_at": 1_760_000_001,
-        "error": None,
-        "incomplete_details": {"reason": script.stop} if script.stop else None,
+        "error": {"code": "server_error", "message": "It failed."} if status == "failed" else None,
+        "incomplete_details": {"reason": script.stop} if status == "incomplete" else None,
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "metadata": body.get("metadata") or {},

@@ -118,6 +118,20 @@ def test_no_client_waits_long_for_headers_or_for_any_event(path: bytes, before: 
     assert silent.longest(lambda data: bool(events(data))) <= 10
 
 
+def test_a_vendor_that_is_passed_on_as_it_is_leaves_no_connection_idle():
+    call = Call("req_1", SURFACES[b"/v1/chat/completions"], 1.0, 0.0)
+    call.model, call.stream = "m", True
+    connection = Connection(call)
+    reply = Reply(connection)  # type: ignore[arg-type]
+    for second in range(1, 26):
+        connection.now = second
+        reply.breathe(float(second))
+    assert connection.said == [(10, b": \n\n"), (20, b": \n\n")]
+    reply.push(b"data: x\n\n", 25.0)
+    reply.breathe(34.0)
+    assert connection.said[2:] == [(25, b"data: x\n\n")]
+
+
 @pytest.mark.parametrize("before", BEFORE)
 def test_claude_code_hears_a_delta_every_ten_seconds_once_a_minute_of_silence_is_over(before: str):
     """It gives up after 300 s without one, whatever pings there are."""
