@@ -15,6 +15,7 @@ from flockpy.clock import SystemClock
 from flockpy.config import secrets_of
 from flockpy.environment import vendor_secrets
 from flockpy.errors import StartError
+from flockpy.http import Proxies, proxy_secrets
 from flockpy.lockfile import hold
 from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
 from flockpy.supervision import parent_gone
@@ -33,7 +34,7 @@ def main() -> int:
         settings = load(os.environ)
         refuse_open_door(settings, os.environ)
         prepare_data_dir(settings.data)
-        hide = (*secrets_of(settings.config), *vendor_secrets(os.environ))
+        hide = (*secrets_of(settings.config), *vendor_secrets(os.environ), *proxy_secrets(os.environ))
         logs.setup(settings.config.log_level, settings.config.log_format, hide=hide)
         hold(settings.data.leader_lock, "a leader")
         gc.set_threshold(*GC_THRESHOLDS)
@@ -55,6 +56,7 @@ async def _run(settings: Settings, *, supervised: bool) -> None:
             settings,
             SystemClock(),
             secrets.token_bytes,
+            proxies=Proxies(os.environ),
             version=VERSION,
             stop=stop,
         )

@@ -43,7 +43,7 @@ from controlplane.tenants.usage import Usage
 from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.clock import Clock
 from flockpy.config import Router, chains_of, names_in, split_listen
-from flockpy.http import Client
+from flockpy.http import Client, Proxies
 from flockpy.ids import Entropy
 from flockpy.paths import DataDir
 from flockpy.security import write_private
@@ -58,13 +58,22 @@ OUTSIDE_CONNECT_S = 10.0
 
 
 async def serve(
-    settings: Settings, clock: Clock, entropy: Entropy, *, version: str, stop: asyncio.Event
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    proxies: Proxies,
+    version: str,
+    stop: asyncio.Event,
 ) -> None:
-    """Run the leader until `stop` is set and its last requests have ended. Raises StartError."""
+    """Run the leader until `stop` is set and its last requests have ended. `proxies` stand before vendors.
+
+    Raises StartError.
+    """
     config, data = settings.config, settings.data
     database = await open_database(data.database, data.backups, clock)
     client = Client(silence_s=SILENCE_S)
-    outside = Client(connect_s=OUTSIDE_CONNECT_S, silence_s=SILENCE_S)
+    outside = Client(connect_s=OUTSIDE_CONNECT_S, silence_s=SILENCE_S, proxies=proxies)
     ledger = Ledger(database, data.journal)
     try:
         await ledger.recover()

@@ -10,6 +10,8 @@ from typing import Final
 
 _VENDORS: Final = re.compile(r"(?:ANTHROPIC|OPENAI|AWS|GOOGLE|CLOUDSDK)_", re.IGNORECASE)
 _SECRET: Final = re.compile(r".*(?:KEY|TOKEN|SECRET|PASSW(?:OR)?D|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_PROXY: Final = re.compile(r".*_PROXY$", re.IGNORECASE)
+"""Whose address may have a password in it."""
 _ENGINES_OWN: Final = re.compile(r"FLOCK_|LLAMA_ARG_", re.IGNORECASE)
 """Our own settings, which would change an engine's."""
 
@@ -24,7 +26,7 @@ def for_engine(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in for_agent(environ).items()
-        if not _ENGINES_OWN.match(name) and not _SECRET.match(name)
+        if not (_ENGINES_OWN.match(name) or _SECRET.match(name) or (_PROXY.match(name) and "@" in value))
     }
 
 

@@ -27,6 +27,7 @@ from flockpy.http.messages import (
     Silent,
     origin_of,
 )
+from flockpy.http.proxies import Proxies, proxy_secrets
 
 __all__ = [
     "SILENT",
@@ -37,6 +38,8 @@ __all__ = [
     "Head",
     "HttpError",
     "Origin",
+    "Proxies",
     "Silent",
     "origin_of",
+    "proxy_secrets",
 ]

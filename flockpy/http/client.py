@@ -7,6 +7,8 @@ from typing import Final
 
 from flockpy.http.connection import Connection
 from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, Origin, Silent
+from flockpy.http.proxies import Proxies, ProxyError
+from flockpy.http.tunnel import tunnel
 
 HIGH_WATER: Final = 64 * 1024
 """Unread body bytes at which the socket is paused."""
@@ -240,12 +242,20 @@ class Exchange:
 
 
 class Client:
-    """Connections to any number of origins; belongs to one event loop."""
+    """Connections to any number of origins; belongs to one event loop. `proxies` stand before those with TLS."""
 
-    def __init__(self, *, connect_s: float = 2.0, silence_s: float = 10.0, idle_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        *,
+        connect_s: float = 2.0,
+        silence_s: float = 10.0,
+        idle_s: float = 600.0,
+        proxies: Proxies | None = None,
+    ) -> None:
         self.connect_s = connect_s
         self.silence_s = silence_s
         self.idle_s = idle_s
+        self._proxies = proxies
         self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False
         self._waiting: set[Exchange] = set()
@@ -272,12 +282,21 @@ class Client:
             self._sweeper = None
 
     async def connect(self, origin: Origin) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, proxies = asyncio.get_running_loop(), self._proxies
         try:
+            proxy = proxies.before(origin.host, origin.port) if proxies and origin.tls else None
             async with asyncio.timeout(self.connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self, origin), origin.host, origin.port, ssl=origin.tls
-                )
+                if proxy is None:
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(self, origin), origin.host, origin.port, ssl=origin.tls
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(self, origin),
+                        sock=await tunnel(proxy, origin.host, origin.port),
+                        ssl=origin.tls,
+                        server_hostname=origin.host,
+                    )
         except TimeoutError:
             raise ConnectError(
                 f"no connection to {origin.host}:{origin.port} within {self.connect_s} s"
@@ -285,6 +304,8 @@ class Client:
         except OSError as error:
             reason = "refused" if isinstance(error, ConnectionRefusedError) else error.strerror or error
             raise ConnectError(f"no connection to {origin.host}:{origin.port}: {reason}") from error
+        except ProxyError as error:
+            raise ConnectError(f"no connection to {origin.host}:{origin.port}: {error}") from None
         except UnicodeError:
             raise ConnectError(f"no connection to {origin.host!r}: that is no host's name") from None
         return connection

@@ -148,6 +148,7 @@ PURE = frozenset(
         "flockpy.environment",
         "flockpy.errors",
         "flockpy.globs",
+        "flockpy.http.proxies",
         "flockpy.ids",
         "flockpy.modelfile",
         "flockpy.node",

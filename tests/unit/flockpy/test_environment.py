@@ -29,6 +29,12 @@ def test_what_the_agent_needs_it_has_and_engines_have_not(name: str):
     assert for_engine(environ) == {"PATH": "/bin"}
 
 
+def test_a_proxys_password_is_not_the_engines():
+    environ = {"HTTPS_PROXY": "http://me:word@proxy:3128", "http_proxy": "http://proxy:3128", "NO_PROXY": "*"}
+    assert for_agent(environ) == environ
+    assert for_engine(environ) == {"http_proxy": "http://proxy:3128", "NO_PROXY": "*"}
+
+
 def test_the_secrets_among_them_are_known():
     environ = {"OPENAI_API_KEY": "a", "AWS_REGION": "b", "AWS_SESSION_TOKEN": "c", "MY_KEY": "d"}
     assert vendor_secrets(environ) == ("a", "c")
