@@ -121,6 +121,8 @@ class Pipeline:
         # A vendor refuses what it does not know: a chat that was written for another is said in words that it does.
         if job.call.surface.name == "chat" and asked.vendor != route.vendor and job.asked.choices == 1:
             told = True
+        if "vision" not in route.capabilities and job.call.surface.wanted(job.asked).vision:
+            raise BadRequest(f"model {route.model_id} does not see pictures", field="messages")
         leg = self._leg(job.call.surface, job.asked, job.asked_body, route, told=told)
         job.admission.turn_to(route.model_id, route.context_window)
         return leg

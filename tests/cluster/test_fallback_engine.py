@@ -85,3 +85,17 @@ async def test_a_model_that_cannot_be_loaded(world: Abroad, tmp_path: Path):
         answered_away(world, seen, CLAUDE)
     assert seen.hops == ["broken:engine_unreachable", "vendor:anthropic"]
     assert "the chain of broken" not in program.cli("doctor", "--json").stdout
+
+
+async def test_a_model_that_was_slow_is_asked_last(tmp_path: Path):
+    with abroad(tmp_path, fallback=CHAINS, router="latency_fallback_p95_seconds: 0.4") as world:
+        play(world, {"first_chunk_s": 0.6})
+        for surface in (*CHATS, CHATS[0]):
+            answered_at_home(await asked(world, surface, stream=True))
+        seen = await asked(world, CHATS[1], stream=True)
+        answered_away(world, seen, CLAUDE)
+        assert seen.hops == ["fake:slow", "vendor:anthropic"]
+        world.anthropic.script(fault=Fault("status", status=529, times=9))
+        seen = await asked(world, CHATS[1], stream=True)
+        answered_at_home(seen)
+        assert seen.hops == ["fake:slow", f"{CLAUDE}:overloaded", "only-replica"]

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.abroad import CLAUDE, GPT, Abroad, abroad
 from tests.cluster.hopping import AWAY, CHATS, Seen, answered_at_home, asked, play
 from tests.cluster.sdks import SDKS
-from tests.cluster.surfaces import Surface
+from tests.cluster.surfaces import SURFACES, Surface
 from tests.simulators.tool_model import Turn
 from tests.simulators.vendor_server import Fault
 
@@ -108,3 +108,22 @@ async def test_the_last_ones_own_words_are_told_when_all_are_busy(
     assert "scripted fault" in seen.told.message
     assert seen.hops == ["fake:engine_died", f"{GPT}:overloaded", "vendor:anthropic"]
     assert seen.record["outcome"] == "refused"
+
+
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.mark.parametrize("name", ["chat", "messages"])
+async def test_a_picture_is_not_shown_to_one_that_is_blind(world: Abroad, name: str):
+    source = {"type": "base64", "media_type": "image/png", "data": PICTURE}
+    url = {"url": f"data:image/png;base64,{PICTURE}"}
+    part = {"type": "image_url", "image_url": url} if name == "chat" else {"type": "image", "source": source}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "what is it?"}, part]}]
+    play(world)
+    world.openai.script(fault=BUSY)
+    surface = strict(SURFACES[name], stream=False)
+    surface = replace(surface, prompt=surface.prompt | {"messages": messages})
+    seen = await asked(world, surface, model=GPT, stream=False)
+    assert seen.answer.status in (429, surface.busy)
+    assert "scripted fault" in seen.told.message
+    assert seen.hops == ["vendor:openai"]

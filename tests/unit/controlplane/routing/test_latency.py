@@ -1,6 +1,6 @@
 """Which models were lately slow to their first byte."""
 
-from controlplane.routing.latency import FEWEST, SAMPLES, WINDOW_S, Latencies
+from controlplane.routing.latency import FEWEST, MODELS, SAMPLES, WINDOW_S, Latencies
 
 
 def observed(*took: float, slow_s: float = 1.0, at: float = 0.0) -> Latencies:
@@ -38,3 +38,15 @@ def test_models_are_told_apart_and_an_unknown_one_is_not_slow():
 
 def test_nothing_is_kept_where_no_bound_is_set():
     assert not observed(*[300.0] * 50, slow_s=0).is_slow("m", 0)
+
+
+def test_of_names_that_clients_make_up_only_the_last_are_remembered():
+    latencies = observed(*[3.0] * FEWEST)
+    for number in range(3 * MODELS):
+        latencies.observe(f"claude-{number}", 0.1, 0.0)
+        if number == MODELS // 2:
+            latencies.observe("m", 3.0, 0.0)
+    assert len(latencies) == MODELS
+    assert not latencies.is_slow("m", 0)
+    assert not latencies.is_slow("never-asked", 0)
+    assert len(latencies) == MODELS
