@@ -50,6 +50,7 @@ class _Answer(msgspec.Struct):
 
 
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
+_COUNTS: Final = re.compile(rb"^data: ?(\{.*\"usage\".*\})\r?$", re.MULTILINE)
 
 
 class TranscriptionSurface(Plain):
@@ -95,9 +96,11 @@ class TranscriptionSurface(Plain):
         return None
 
     def usage(self, body: bytes) -> Usage | None:
-        """None for text, subtitles and models that are billed by the second."""
+        """None for text, subtitles and models that are billed by the second. A stream, which is passed on in one
+        piece, has it in its last event."""
+        streamed = _COUNTS.findall(body) if body.startswith((b"data:", b"event:")) else []
         try:
-            usage = _ANSWER.decode(body).usage
+            usage = _ANSWER.decode(streamed[-1] if streamed else body).usage
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return None if usage is None else Usage(max(usage.input_tokens, 0), max(usage.output_tokens, 0))

@@ -312,6 +312,32 @@ def test_a_quota_bounds_the_answer_where_its_client_does_not(world: Abroad, path
     assert received.json()[bound] == 20
 
 
+def test_a_quota_bounds_what_is_translated_too(world: Abroad):
+    poor = world.stage.program.create_key("poor-translated", daily_token_quota=3000)
+    asked = {
+        "/api/chat": {"model": GPT, "messages": HI},
+        "/v1/chat/completions": {"model": CODEX, "messages": HI},
+    }
+    for path, body in asked.items():
+        world.behave()
+        assert post(world, path, {**body, "stream": False}, poor).status_code == 200
+        (received,) = world.openai.requests
+        assert received.path == "/v1/responses"
+        assert 16 <= received.json()["max_output_tokens"] < 3000
+
+
+def test_an_account_with_nothing_left_is_not_the_clients_quota(world: Abroad):
+    words = "You exceeded your current quota, please check your plan and billing details."
+    for code in ("insufficient_quota", "billing_hard_limit_reached"):
+        world.behave(
+            fault=Fault("status", status=429, kind_of="insufficient_quota", code=code, message=words)
+        )
+        answer = post(world, "/v1/messages", {"model": GPT, "messages": HI, "max_tokens": 64})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (529, "overloaded_error")
+        assert "leader's account" in answer.json()["error"]["message"]
+        assert answer.headers["retry-after"] == "30"
+
+
 def test_a_key_may_use_what_its_list_says_and_pays_from_its_quota(world: Abroad):
     world.behave()
     program = world.stage.program

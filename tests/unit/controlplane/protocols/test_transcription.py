@@ -131,11 +131,23 @@ def test_streams_are_asked_for_in_text(said: str) -> None:
     assert SURFACE.parse(form(stream=said)).stream is (said in ("true", "True", "1"))
 
 
+STREAM = b"""data: {"type":"transcript.text.delta","delta":"I see "}
+
+data: {"type":"transcript.text.done","text":"I see","usage":{"input_tokens":14,"output_tokens":45,"type":"tokens"}}
+
+data: [DONE]
+
+"""
+
+
 @pytest.mark.parametrize(
     ("answer", "usage"),
     [
         (b'{"text":"x","usage":{"type":"tokens","input_tokens":3,"output_tokens":4}}', Usage(3, 4)),
         (b'{"text":"x"}', None),
+        (STREAM, Usage(14, 45)),
+        (STREAM.replace(b"\n", b"\r\n"), Usage(14, 45)),
+        (STREAM[:90], None),
         (b"WEBVTT", None),
         (b"\xff", None),
     ],
