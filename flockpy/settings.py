@@ -257,7 +257,13 @@ def _expected(key: str, kind: object, value: object, message: str) -> str:
         return f"expected text, got {got}; put it in quotes"
     if kind is bool:
         return f"expected true or false, got {got}"
-    return f"{message[0].lower()}{message[1:]}; it is {got}".replace("`", "")
+    said = f"{message[0].lower()}{message[1:]}"
+    for name, word in _IN_WORDS.items():
+        said = said.replace(name, word)
+    return f"{said}; it is {got}".replace("`", "")
+
+
+_IN_WORDS = {"`float": "`a number", "`int": "`a whole number", "`str": "`text"}
 
 
 def _path(text: str, home: Path, base: Path) -> str:

@@ -79,6 +79,8 @@ class OpenAI:
             return self._translated(question, question.request)
         surface, fields, hidden = question.surface, question.fields, False
         changes = _changes(question) if fields else {}
+        if surface == "chat" and "model" in changes and "max_completion_tokens" not in fields | changes:
+            fields, changes = _bounded_anew(fields, changes)
         if question.stream and surface in ("chat", "completions"):
             options = decode(_OPTIONS, fields.get("stream_options", b"null"), "stream_options") or {}
             hidden = bytes(options.get("include_usage", b"null")) != b"true"
@@ -164,6 +166,15 @@ def _changes(question: Question) -> dict[str, Any]:
         least = LEAST_OUTPUT if question.surface == "responses" else 1
         changes[bound] = max(question.max_tokens, least)
     return changes
+
+
+def _bounded_anew(fields: Fields, changes: dict[str, Any]) -> tuple[Fields, dict[str, Any]]:
+    """A chat that names another model, whose bound is in the field that every model here takes: whoever asks for an
+    alias does not know whose model it gets."""
+    if bytes(fields.get("max_tokens", b"null")) == b"null":
+        return fields, changes
+    kept = {name: value for name, value in fields.items() if name != "max_tokens"}
+    return kept, {**changes, "max_completion_tokens": fields["max_tokens"]}
 
 
 def _said(body: bytes) -> _Error:

@@ -225,7 +225,9 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             troubled = [vendor for vendor in troubled if not key.startswith(vendor["id"])]
     for vendor in troubled:
         message = f"{vendor['trouble']} ({ago(vendor['trouble_at'])})"
-        yield Finding("vendors", "problem", message, vendor["mend"] or "")
+        address = f"router.fallback.{vendor['id']}_url"
+        mend = vendor["mend"] or f"see that this machine is online and reaches it; {address} says where it is"
+        yield Finding("vendors", "problem", message, mend)
 
 
 def _of_the_leader(shown: dict[str, Any]) -> tuple[Fallback, dict[str, str]]:

@@ -52,8 +52,8 @@ def ls(
         empty="no model is installed; add one: flockpy model add file:PATH.gguf",
     )
     output.failures(page["items"])
-    if names := vendors.in_words(api):
-        output.note(f"models of vendors stand beside them: flockpy model ls --vendors ({names})")
+    if names := vendors.names(api):
+        output.note(f"beside them stand models of {names}: flockpy model ls --vendors")
 
 
 @app.command("info")

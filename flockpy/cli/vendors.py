@@ -8,12 +8,17 @@ from flockpy.units import count_text, dollars_text
 
 
 def in_words(api: Api) -> str:
-    """``anthropic, openai (did not answer: flockpy doctor)``; "" when none may be asked."""
+    """``anthropic, openai (gave no answer: flockpy doctor)``; "" when none may be asked."""
     vendors = api.items("/vendors")["items"]
     return ", ".join(
         vendor["id"] + (" (gave no answer: flockpy doctor)" if vendor["trouble"] else "")
         for vendor in vendors
     )
+
+
+def names(api: Api) -> str:
+    """Those that may be asked."""
+    return ", ".join(vendor["id"] for vendor in api.items("/vendors")["items"])
 
 
 def list_models(api: Api, as_json: bool) -> None:

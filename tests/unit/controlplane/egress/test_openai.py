@@ -169,6 +169,16 @@ def test_an_alias_and_a_bound_are_put_into_the_body(
     assert sent(posted).status_code == 200
 
 
+def test_whoever_asks_for_an_alias_need_not_know_how_the_model_behind_it_is_bounded(cloud: OpenAiVendor):
+    body = b'{"model":"fast","max_tokens":50,"messages":[{"role":"user","content":"x"}]}'
+    posted = posting(vendor(cloud), native("chat", body, "gpt-5"))
+    asked = {k: v for k, v in json.loads(body).items() if k != "max_tokens"}
+    assert json.loads(posted.body) == asked | {"model": "gpt-5", "max_completion_tokens": 50}
+    assert sent(posted).status_code == 200
+    own = body.replace(b"fast", b"gpt-5")
+    assert posting(vendor(cloud), native("chat", own, "gpt-5")).body == own
+
+
 def test_embeddings_go_as_they_are(cloud: OpenAiVendor):
     body = b'{"model": "text-embedding-3-small", "input": ["a", "b"]}'
     posted = posting(vendor(cloud), native("embeddings", body, "text-embedding-3-small"))

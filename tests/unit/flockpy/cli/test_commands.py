@@ -107,7 +107,7 @@ def test_vendors_models_are_listed_with_what_they_cost(flockpy: Flockpy, leader:
     assert "vendor" not in flockpy("model", "ls").err
     leader.items("/vendors", {"id": "anthropic", "trouble": None, "mend": None, "trouble_at": None})
     leader.items("/vendors/models", opus, opus | {"id": "claude-other", "price": None})
-    assert "flockpy model ls --vendors (anthropic)" in flockpy("model", "ls").err
+    assert "beside them stand models of anthropic: flockpy model ls --vendors\n" in flockpy("model", "ls").err
     rows = [line.split() for line in flockpy("model", "ls", "--vendors").out.splitlines()]
     assert rows[1] == ["claude-opus-5-5", "anthropic", "1.0M", "$4.00", "$0.20", "$20.00", "chat"]
     assert rows[2][3:6] == ["-", "-", "-"]
