@@ -120,7 +120,8 @@ class ApplicationDefault:
 
 
 def _unreachable(why: _NoToken) -> EngineUnreachable:
-    return EngineUnreachable(why.message, hint=f"whoever runs the leader: {why.hint}")
+    hint = f"whoever runs the leader: {why.hint}"
+    return EngineUnreachable(why.message, hint=hint, retry_after=round(REST_S))
 
 
 def _transport(client: httpx.Client) -> Callable[..., _Answer]:

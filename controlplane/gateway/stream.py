@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from controlplane.protocols.base import Surface, Usage
+from controlplane.protocols.sse import MAX_EVENT
+from flockpy.errors import EngineDied
 
 TAIL: Final = 8192
 """Bytes of the stream's end that are kept to find the usage in."""
@@ -30,22 +32,34 @@ class Events:
     """Holds back the beginning of an event until all of it is there: what ends early can be followed by an error."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = 0
+        self._last = b""  # the last bytes of what is held back, for a blank line that is cut in two
 
     def feed(self, data: bytes) -> bytes:
-        """The events that are whole now."""
-        held = self._held + data if self._held else data
-        if held.endswith((b"\n\n", b"\n\r\n")):
-            self._held = b""
-            return held
-        lf, crlf = held.rfind(b"\n\n"), held.rfind(b"\n\r\n")
-        cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-        self._held = held[cut:]
-        return held[:cut]
+        """The events that are whole now. Raises EngineDied for one that does not end."""
+        if not self._held and data.endswith((b"\n\n", b"\n\r\n")):
+            return data
+        seen = self._last + data
+        lf, crlf = seen.rfind(b"\n\n"), seen.rfind(b"\n\r\n")
+        cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0) - len(self._last)
+        if cut > 0:
+            whole = b"".join((*self._held, data[:cut])) if self._held else data[:cut]
+            self._held, self._size, data = [], 0, data[cut:]
+            seen = data
+        else:
+            whole = b""
+        if data:
+            self._held.append(data)
+            self._size += len(data)
+            if self._size > MAX_EVENT:
+                raise EngineDied(f"the stream has an event of more than {MAX_EVENT} bytes", retry_after=1)
+        self._last = seen[-2:]
+        return whole
 
     def rest(self) -> bytes:
         """What was held back when the stream ended: the last event may have no end."""
-        held, self._held = self._held, b""
+        held, self._held, self._last = b"".join(self._held), [], b""
         return held
 
 

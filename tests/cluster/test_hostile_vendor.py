@@ -236,11 +236,12 @@ def test_an_error_that_drips_is_told_by_its_status(world: Watched):
     assert answer.elapsed.total_seconds() < 20
 
 
-def test_an_event_without_end_fills_no_memory(world: Watched):
+@both
+def test_an_event_without_end_fills_no_memory(world: Watched, path: str):
     leader = world.program.process("leader")
     before = leader.memory_info().rss
     world.vendor.say_for_ever(STREAM, chunk(b"x" * 65536))
-    answer = world.ask(CHAT, stream=True)
+    answer = world.ask(path, stream=True)
     assert answer.status_code == 502
     assert leader.memory_info().rss - before < 300 * 2**20
 
