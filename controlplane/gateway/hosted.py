@@ -16,6 +16,7 @@ from controlplane.gateway.call import Attempt, VendorDecision
 from controlplane.gateway.heard import Heard, Unframed
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
+from controlplane.gateway.outbound import Shaped
 from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
 from controlplane.gateway.refused import MAX_REFUSAL, Refused, refusal, unreadable
 from controlplane.gateway.stream import Events, Tap
@@ -209,15 +210,18 @@ class HostedForwarder:
         reply.end_stream(rest)
 
     async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:
+        call, surface, failed = job.call, job.call.surface, False
         body = Hush(posting.headers).whole(await exchange.body(MAX_ANSWER))
-        job.call.first_byte = self._clock.monotonic()
-        failed = False
         if posting.reader:
             heard = Heard(posting.reader())
             heard.whole(body)
             usage, failed = heard.usage, heard.failure is not None
         else:
-            usage = job.call.surface.usage(body)
+            usage = surface.usage(body)
+        if isinstance(surface, Shaped):
+            model = call.asked_model or call.model
+            body = surface.render(job.inbound, body, model=model, request_id=call.request_id)
+        call.first_byte = self._clock.monotonic()
         job.settle("failed" if failed else "ok", 200, usage, body)
         job.reply.whole(200, answer.get(b"content-type") or _JSON, body)
 
@@ -232,6 +236,9 @@ def _question(job: Job) -> Question:
             headers = ((b"content-type", call.surface.content_type(inbound)),)
             body = call.surface.engine_body(inbound, job.body, model)
             return Question(name, model, call.stream, body, {}, None, headers, bound)
+        if isinstance(call.surface, Shaped):
+            body = call.surface.engine_body(inbound, model)
+            return Question(name, model, call.stream, body, read_fields(body), None, headers, bound)
         fields = inbound.fields or read_fields(job.body)
         return Question(name, model, call.stream, job.body, fields, None, headers, bound)
     if not isinstance(inbound, Neutral):

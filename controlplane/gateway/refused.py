@@ -6,6 +6,7 @@ from typing import Final
 from controlplane.egress.base import Posting, Vendor
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import Job
+from controlplane.gateway.outbound import Shaped
 from controlplane.gateway.passed import is_error_of, passed_headers, wait_of
 from flockpy.errors import EngineDied, FlockError
 from flockpy.http import Exchange, ExchangeBroken, Head
@@ -57,7 +58,8 @@ async def refusal(
     told = hush.whole(body or b"")
     error = vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
     ours = answer.status in _OF_OUR_KEY or answer.status >= 600 or body is None
-    if not job.native or job.reply.started or ours or not is_error_of(job.call.surface.name, told):
+    told_as_it_is = job.native and not job.reply.started and not isinstance(job.call.surface, Shaped)
+    if ours or not told_as_it_is or not is_error_of(job.call.surface.name, told):
         return error
     content_type = answer.get(b"content-type") or _JSON
     passed = hush.whole(passed_headers(answer.headers))

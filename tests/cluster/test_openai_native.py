@@ -216,6 +216,32 @@ def test_a_form_is_the_one_that_was_admitted(world: Abroad):
     assert answer.headers["x-flock-model"] == "whisper-1"
 
 
+def test_embeddings_are_given_to_ollamas_clients_too(world: Abroad):
+    vectors = [
+        row["embedding"]
+        for row in direct(
+            world,
+            "/v1/embeddings",
+            json.dumps({"model": EMBEDDER, "input": ["a", "b c"], "dimensions": 3}).encode(),
+        ).json()["data"]
+    ]
+    for model in (EMBEDDER, "vectors"):
+        world.behave()
+        asked = {"model": model, "input": ["a", "b c"], "dimensions": 3, "truncate": True, "keep_alive": "5m"}
+        answer = post(world, "/api/embed", asked)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["model"], answer.json()["embeddings"]) == (model, vectors)
+        record = record_of(world.stage.program, answer.headers["x-request-id"])
+        assert (record["prompt_tokens"], record["tokens_source"]) == (3, "engine")
+        once = post(world, "/api/embeddings", {"model": model, "prompt": "a"})
+        assert len(once.json()["embedding"]) == 4
+        assert not world.openai.refusals
+    world.behave(fault=Fault("status", status=400, message="too many"))
+    refused = post(world, "/api/embed", {"model": EMBEDDER, "input": "a"})
+    assert refused.status_code == 400
+    assert "too many" in refused.json()["error"]
+
+
 def test_its_limits_are_told_and_its_account_is_not(world: Abroad):
     world.behave()
     for path in ASKED:
