@@ -14,7 +14,7 @@ from controlplane.api.paging import Cursor, Limit, page
 from controlplane.api.routes import ADMIN, act, read
 from controlplane.api.services import Needs, Services
 from controlplane.api.shapes import Page
-from controlplane.api.tokens import CreateToken, KeyName, NewToken, issue, leader_address
+from controlplane.api.tokens import CreateToken, KeyName, NewToken, bound_to, issue, leader_address
 from controlplane.routing.resolve import AUTO, Wanted, resolve
 from controlplane.routing.table import Route
 from flockpy.clients import template
@@ -108,7 +108,7 @@ async def create_invite(data: JSONBody[Invite], request: ApiRequest, services: N
         expires_at=data.expires_at,
     )
     new = await issue(token, services)
-    request.user.note(new.id, name=new.name, quota=new.daily_token_quota)
+    request.user.note(new.id, name=new.name, quota=new.daily_token_quota, **bound_to(data.models))
     connection = _connection(services, new.key, data.model, data.base_url, data.models)
     chosen = data.clients or list(catalog)
     shown = await asyncio.to_thread(

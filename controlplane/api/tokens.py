@@ -61,7 +61,9 @@ class NewToken(Token, frozen=True):
 @act(f"{ADMIN}/tokens", "Make a key or a join token", action="token.create", status=201, may=(409,))
 async def create_token(data: JSONBody[CreateToken], request: ApiRequest, services: Needs) -> NewToken:
     new = await issue(data, services)
-    request.user.note(new.id, name=new.name, scope=new.scope, quota=new.daily_token_quota)
+    request.user.note(
+        new.id, name=new.name, scope=new.scope, quota=new.daily_token_quota, **bound_to(data.models)
+    )
     return new
 
 
@@ -100,6 +102,11 @@ async def issue(data: CreateToken, services: Services) -> NewToken:
         expires_at=expires_at,
     )
     return NewToken(**msgspec.structs.asdict(_key(key)), key=plaintext)
+
+
+def bound_to(models: list[str] | None) -> dict[str, str]:
+    """For the audit trail: the only models of a key; nothing of one that may use them all."""
+    return {} if models is None else {"models": ", ".join(models)}
 
 
 def leader_address(services: Services) -> str:

@@ -8,6 +8,7 @@ import typer
 from flockpy.cli import output
 from flockpy.cli.client import Token, admin_key, leader_url, running_url
 from flockpy.cli.client import connect as connect_to
+from flockpy.config import names_in
 from flockpy.settings import load
 
 
@@ -18,6 +19,7 @@ def invite(
     ] = 0,
     clients: Annotated[str, typer.Option(metavar="A,B", help="Only these clients.")] = "",
     model: Annotated[str, typer.Option(metavar="ID", help="The model they are set up with.")] = "",
+    models: Annotated[str, typer.Option(metavar="A,B", help="Only these models.")] = "",
     base_url: Annotated[
         str, typer.Option("--base-url", metavar="URL", help="The leader's address for your colleague.")
     ] = "",
@@ -30,10 +32,12 @@ def invite(
     body: dict[str, Any] = {"name": name}
     if quota:
         body["daily_token_quota"] = quota
-    if named := [client.strip() for client in clients.split(",") if client.strip()]:
+    if named := list(names_in(clients)):
         body["clients"] = named
     if model:
         body["model"] = model
+    if bound := list(names_in(models)):
+        body["models"] = bound
     if base_url:
         body["base_url"] = base_url
     settings = load(os.environ)

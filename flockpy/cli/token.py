@@ -8,6 +8,7 @@ import typer
 from flockpy.cli import output
 from flockpy.cli.client import AsJson, BaseUrl, Token, connect
 from flockpy.cli.pick import choose
+from flockpy.config import names_in
 from flockpy.units import count_text
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -35,7 +36,7 @@ def create(
     if quota is not None:
         body["daily_token_quota"] = quota
     if models:
-        body["models"] = [model.strip() for model in models.split(",") if model.strip()]
+        body["models"] = list(names_in(models))
     if expires:
         body["expires_at"] = _expiry(expires, datetime.now(UTC))
     made = connect(base_url, token).post("/tokens", body)

@@ -94,6 +94,7 @@ async def test_a_card_for_a_vendors_model_has_its_window(world: World):
         assert "claude-sonnet-5-5" not in wanted["codex"]  # a card holds what it is for
         bound = await card("bob", models=["claude-opus-5-5"])
         assert bound["ANTHROPIC_MODEL"] == "claude-opus-5-5"
+        assert '"models":"claude-opus-5-5"' in (await world.trail())[-1].detail
         assert bound["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "1000000"
 
 

@@ -223,13 +223,20 @@ INVITATION = KEY | {
 def test_an_invitation_is_a_card_to_paste(flockpy: Flockpy, leader: StubLeader):
     leader.answers["POST /invites"] = (201, INVITATION)
     ran = flockpy(
-        *("invite", "ada", "--quota", "5000", "--clients", "curl, cursor"), "--model", "qwen", "--token", "t"
+        *("invite", "ada", "--quota", "5000", "--clients", "curl, cursor", "--models", "qwen,claude-opus-5"),
+        *("--model", "qwen", "--token", "t"),
     )
     assert ran.out == "## ada\n"
     assert "needs https" in ran.err
     assert "flockpy token revoke k_1" in ran.err
     assert leader.bodies("POST /invites") == [
-        {"name": "ada", "daily_token_quota": 5000, "clients": ["curl", "cursor"], "model": "qwen"}
+        {
+            "name": "ada",
+            "daily_token_quota": 5000,
+            "clients": ["curl", "cursor"],
+            "model": "qwen",
+            "models": ["qwen", "claude-opus-5"],
+        }
     ]
     assert leader.tokens[-1] == "Bearer t"
     assert flockpy("invite", "ada", "--format", "json").document == INVITATION
