@@ -22,6 +22,7 @@ from controlplane.protocols.ir import (
     Text,
 )
 from controlplane.protocols.openai_chat import UsageObject
+from controlplane.protocols.sse import MAX_EVENT
 from flockpy.errors import ContextTooLong, EngineDied, FlockError, without_paths
 
 
@@ -97,17 +98,25 @@ class ChatDecoder:
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
+        self._size = 0
         self._calls = Calls()
         self._stopped = False
         self._over = False
 
     def feed(self, data: bytes) -> list[Delta]:
-        """The deltas of the lines that `data` completes. Nothing comes after a `Failure` or the end mark."""
+        """The deltas of the lines that `data` completes. Nothing comes after a `Failure` or the end mark.
+
+        Raises EngineDied for a line that does not end.
+        """
         self._held.append(data)
+        self._size += len(data)
         if b"\n" not in data:
+            if self._size > MAX_EVENT:
+                raise EngineDied(f"the stream has a line of more than {MAX_EVENT} bytes", retry_after=1)
             return []
         lines = b"".join(self._held).split(b"\n")
         self._held = [lines.pop()]
+        self._size = len(self._held[0])
         deltas: list[Delta] = []
         for line in lines:
             if self._over:

@@ -1,4 +1,4 @@
-"""A leader whose Anthropic says any bytes at all, and whose vendor's key is looked for in everything."""
+"""A leader whose Anthropic (or OpenAI) says any bytes at all, and whose vendor's key is looked for in everything."""
 
 import json
 from collections.abc import Iterator
@@ -45,16 +45,16 @@ def forms(secret: str) -> tuple[bytes, ...]:
 
 
 @contextmanager
-def watched(folder: Path, *, router: str = "", fallback: str = "") -> Iterator[Watched]:
-    """`router` and `fallback` are further lines of these sections of its configuration."""
+def watched(folder: Path, *, router: str = "", openai: bool = False) -> Iterator[Watched]:
+    """`router`: further lines of that section of its configuration. `openai`: that is who the vendor is."""
+    name = "openai" if openai else "anthropic"
     with raw_vendor() as vendor, raw_vendor() as trap:
         lines = [
             "router:",
             *(f"  {line}" for line in router.splitlines()),
             "  fallback:",
-            f"    anthropic_api_key: {json.dumps(CANARY)}",
-            f"    anthropic_url: {vendor.url}",
-            *(f"    {line}" for line in fallback.splitlines()),
+            f"    {name}_api_key: {json.dumps(CANARY)}",
+            f"    {name}_url: {vendor.url}",
         ]
         (folder / "data").mkdir(mode=0o700, parents=True)
         (folder / "data" / "config.yaml").write_text("\n".join(lines) + "\n")

@@ -18,6 +18,7 @@ from controlplane.protocols.ir import (
     ToolArgs,
     ToolStart,
 )
+from controlplane.protocols.sse import MAX_EVENT
 from flockpy.errors import ContextTooLong, EngineDied
 
 
@@ -300,3 +301,10 @@ def test_how_long_llamacpp_took_is_read_and_nothing_else_takes_offence(
     usage = '"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}'
     deltas = ChatDecoder().feed(f'data: {{{usage},"timings":{timings}}}\n\n'.encode())
     assert deltas == [Counted(Usage(3, 2, prompt_ms=times[0], completion_ms=times[1]))]
+
+
+def test_a_line_without_end_is_given_up():
+    decoder, piece = ChatDecoder(), b"x" * 2**20
+    with pytest.raises(EngineDied, match="more than"):
+        for _ in range(2 * MAX_EVENT // len(piece)):
+            assert decoder.feed(piece) == []
