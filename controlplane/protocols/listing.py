@@ -24,6 +24,11 @@ def named(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> Rou
     return route
 
 
+def hosted(table: RoutingTable, allowed: frozenset[str] | None) -> list[Route]:
+    """What the catalog knows of vendors, as far as a key gets it by its own name."""
+    return [route for route in table.hosted.listed() if named(route.model_id, table, allowed) is route]
+
+
 def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool) -> bytes:
     """Every name a key may use: ``auto`` when it would lead somewhere, models whether loaded or not, aliases that are
     no globs, the names for Claude Code's picker, and what the catalog knows of vendors that may be asked."""
@@ -36,11 +41,7 @@ def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropi
         if alias not in table.routes and (route := named(alias, table, allowed)):
             names.append((alias, route))
     names += [(PICKED + route.model_id, route) for route in routes if "chat" in route.capabilities]
-    names += [
-        (route.model_id, route)
-        for route in table.hosted.listed()
-        if named(route.model_id, table, allowed) is route
-    ]
+    names += [(route.model_id, route) for route in hosted(table, allowed)]
     items = [_item(name, route, anthropic=anthropic) for name, route in names]
     if not anthropic:
         return msgspec.json.encode({"object": "list", "data": items})

@@ -104,8 +104,8 @@ def meaning(
     for pattern, target in names.globs:
         if fits(pattern, name):
             return target or None
-    if is_hosted(name):
-        return name
+    if is_hosted(hosted := name.removesuffix(LATEST)):
+        return hosted
     return next((target or None for pattern, target in names.shipped if fits(pattern, name)), None)
 
 

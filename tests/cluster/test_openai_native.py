@@ -383,7 +383,11 @@ def test_its_models_are_listed_and_why_names_it(world: Abroad):
     with world.stage.program.client(world.stage.key) as client:
         names = [item["id"] for item in client.get("/v1/models").json()["data"]]
         one = client.get(f"/v1/models/{GPT}").json()
+        tags = [model["name"] for model in client.get("/api/tags").json()["models"]]
+        said = client.post("/api/chat", json={"model": f"{GPT}:latest", "messages": HI, "stream": False})
     assert {GPT, EMBEDDER, "fake"} <= set(names)
+    assert {f"{GPT}:latest", f"{EMBEDDER}:latest", "fake:latest"} <= set(tags)
+    assert (said.status_code, said.headers["x-flock-model"]) == (200, GPT)
     assert one["id"] == GPT
     answer = post(world, "/v1/chat/completions", {"model": GPT, "messages": HI})
     why = world.stage.program.cli("why", answer.headers["x-request-id"])

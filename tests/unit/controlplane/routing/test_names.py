@@ -194,6 +194,7 @@ ABROAD = table(
     [
         ("claude-opus-5", "claude-opus-5", "anthropic"),  # before what is shipped
         ("gpt-5", "gpt-5", "openai"),
+        ("gpt-5:latest", "gpt-5", "openai"),
         ("cheap", "gpt-5-mini", "openai"),  # an alias may lead to a vendor
         ("claude-haiku-5-5", "default", ""),  # what an admin says goes first
         ("claude-x", "default", ""),
