@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flockpy.cli import output
+from flockpy.cli import bound, output
 from flockpy.cli.client import Token, admin_key, leader_url, running_url
 from flockpy.cli.client import connect as connect_to
 from flockpy.config import names_in
@@ -36,21 +36,21 @@ def invite(
         body["clients"] = named
     if model:
         body["model"] = model
-    if bound := list(names_in(models)):
-        body["models"] = bound
+    if only := list(names_in(models)):
+        body["models"] = only
     if base_url:
         body["base_url"] = base_url
     settings = load(os.environ)
     # The address on the card may be one that this machine does not reach: a leader that runs here is asked here.
     door = running_url(settings) or base_url or leader_url(settings)
-    made = connect_to(door, token or os.environ.get("FLOCK_TOKEN", "").strip() or admin_key(settings)).post(
-        "/invites", body
-    )
+    api = connect_to(door, token or os.environ.get("FLOCK_TOKEN", "").strip() or admin_key(settings))
+    made = api.post("/invites", body)
     if format == "json":
         output.document(made)
-        return
-    output.line(made["card"].rstrip())
-    for client in made["clients"]:
-        for warning in client["warnings"]:
-            output.note(f"warning: {warning}")
-    output.note(f"the key is shown this once; to take it away: flockpy token revoke {made['id']}")
+    else:
+        output.line(made["card"].rstrip())
+        for client in made["clients"]:
+            for warning in client["warnings"]:
+                output.note(f"warning: {warning}")
+        output.note(f"the key is shown this once; to take it away: flockpy token revoke {made['id']}")
+    bound.warn_of(only, api)

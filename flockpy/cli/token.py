@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flockpy.cli import output
+from flockpy.cli import bound, output
 from flockpy.cli.client import AsJson, BaseUrl, Token, connect
 from flockpy.cli.pick import choose
 from flockpy.config import names_in
@@ -39,15 +39,17 @@ def create(
         body["models"] = list(names_in(models))
     if expires:
         body["expires_at"] = _expiry(expires, datetime.now(UTC))
-    made = connect(base_url, token).post("/tokens", body)
+    api = connect(base_url, token)
+    made = api.post("/tokens", body)
     if as_json:
         output.document(made)
-        return
-    output.note("shown this once:")
-    output.line(made["key"])
-    if url := made.get("join_url"):
-        output.note("on the machine that is to join:")
-        output.line(f"flockpy join '{url}'")
+    else:
+        output.note("shown this once:")
+        output.line(made["key"])
+        if url := made.get("join_url"):
+            output.note("on the machine that is to join:")
+            output.line(f"flockpy join '{url}'")
+    bound.warn_of(body.get("models", ()), api)
 
 
 @app.command("ls")

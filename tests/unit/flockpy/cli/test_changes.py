@@ -82,6 +82,8 @@ def test_commands_that_are_not_built_yet_say_so(flockpy: Flockpy, words: list[st
 
 
 def test_a_token_is_made_with_its_limits_and_shown_alone_on_stdout(flockpy: Flockpy, leader: StubLeader):
+    leader.items("/models", MODEL | {"id": "a"}, MODEL | {"id": "b"})
+    leader.items("/aliases")
     leader.answers["POST /tokens"] = (201, KEY | {"key": "sk-orc-plain"})
     ran = flockpy(
         "token", "create", "ada", "--quota", "5000", "--models", "a, b", "--expires", "2999-01-01T00:00:00Z"
@@ -96,6 +98,21 @@ def test_a_token_is_made_with_its_limits_and_shown_alone_on_stdout(flockpy: Floc
             "expires_at": "2999-01-01T00:00:00Z",
         }
     ]
+
+
+def test_a_key_bound_to_names_that_let_nobody_in_is_a_warning(flockpy: Flockpy, leader: StubLeader):
+    leader.answers["POST /tokens"] = (201, KEY | {"key": "sk-orc-plain"})
+    leader.items("/models", MODEL | {"id": "qwen"})
+    leader.items("/vendors/models", {"id": "claude-opus-5"})
+    leader.items("/aliases", ALIAS | {"name": "fast", "model": "qwen"})
+    assert "warning" not in flockpy("token", "create", "--models", "qwen,claude-opus-5").err
+    ran = flockpy("token", "create", "--models", "auto,fast,qwem", "--json")
+    assert ran.document["key"] == "sk-orc-plain"
+    said = ran.err.splitlines()
+    assert len(said) == 3
+    assert "auto is no model by itself" in said[0]
+    assert "fast is another name of qwen" in said[1]
+    assert "no model that is known here is called qwem" in said[2]
 
 
 def test_a_node_token_comes_with_the_command_to_join(flockpy: Flockpy, leader: StubLeader):

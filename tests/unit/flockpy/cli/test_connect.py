@@ -222,6 +222,8 @@ INVITATION = KEY | {
 
 def test_an_invitation_is_a_card_to_paste(flockpy: Flockpy, leader: StubLeader):
     leader.answers["POST /invites"] = (201, INVITATION)
+    leader.items("/models", {"id": "qwen"})
+    leader.items("/aliases")
     ran = flockpy(
         *("invite", "ada", "--quota", "5000", "--clients", "curl, cursor", "--models", "qwen,claude-opus-5"),
         *("--model", "qwen", "--token", "t"),
@@ -229,6 +231,7 @@ def test_an_invitation_is_a_card_to_paste(flockpy: Flockpy, leader: StubLeader):
     assert ran.out == "## ada\n"
     assert "needs https" in ran.err
     assert "flockpy token revoke k_1" in ran.err
+    assert "no model that is known here is called claude-opus-5" in ran.err
     assert leader.bodies("POST /invites") == [
         {
             "name": "ada",
