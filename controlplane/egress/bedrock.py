@@ -19,6 +19,7 @@ from controlplane.egress.base import Headers, Manner, Posting, Question, Reader,
 from controlplane.egress.verdict import LONGEST_WAIT, verdict
 from controlplane.protocols import anthropic_dialect, converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
+from controlplane.protocols.anthropic_instructions import told_by_the_user
 from controlplane.protocols.base import Fields, rewrite
 from controlplane.protocols.converse_decoder import ConverseDecoder
 from controlplane.protocols.ir import Request
@@ -155,7 +156,7 @@ def _messages(question: Question) -> bytes:
     """The body of InvokeModel: the vendor's own without its model and whether it streams, and with what its headers
     say elsewhere."""
     if question.request is None:
-        fields, flags = dict(question.fields), _betas(question.headers)
+        fields, flags = dict(told_by_the_user(question.fields)), _betas(question.headers)
     else:
         body = anthropic_dialect.render_request(_asked(question), model=question.model, stream=False)
         fields, flags = msgspec.json.decode(body, type=Fields), []

@@ -12,6 +12,7 @@ from controlplane.egress.google import TokenSource
 from controlplane.egress.verdict import LONGEST_WAIT, verdict
 from controlplane.protocols import anthropic_dialect, gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
+from controlplane.protocols.anthropic_instructions import told_by_the_user
 from controlplane.protocols.base import Fields, read_fields, rewrite
 from controlplane.protocols.gemini_decoder import GeminiDecoder
 from controlplane.protocols.ir import Request
@@ -116,7 +117,7 @@ class Vertex:
         if not (self.claims(question.model) and question.model.startswith("claude-") and question.fields):
             return None
         changes = {"model": _dated(question.model), "anthropic_version": _version(question.headers)}
-        body = rewrite(question.fields, changes)
+        body = rewrite(told_by_the_user(question.fields), changes)
         path = "anthropic/models/count-tokens:rawPredict"
         return await self._posting("v1", path, body, MessagesDecoder, _betas(question.headers))
 
@@ -169,6 +170,7 @@ def _claude(question: Question) -> tuple[str, bytes]:
         request = _asked(question)
         fields = read_fields(anthropic_dialect.render_request(request, model=model, stream=question.stream))
     else:
+        fields = told_by_the_user(fields)
         changes["anthropic_version"] = _version(question.headers)
         if question.max_tokens is not None and "max_tokens" not in fields:
             changes["max_tokens"] = question.max_tokens

@@ -35,6 +35,7 @@ PURE = frozenset(
         "controlplane.protocols.anthropic_decoder",
         "controlplane.protocols.anthropic_dialect",
         "controlplane.protocols.anthropic_error",
+        "controlplane.protocols.anthropic_instructions",
         "controlplane.protocols.anthropic_request",
         "controlplane.protocols.anthropic_stream",
         "controlplane.protocols.anthropic_thoughts",

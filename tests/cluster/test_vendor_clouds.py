@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -159,6 +160,25 @@ def test_what_anthropic_thought_goes_on_with_its_models_elsewhere(
     turns += [{"role": "assistant", "content": first.content}, {"role": "user", "content": "again"}]
     client.messages.create(model=VERTEXS_CLAUDE, max_tokens=2000, messages=turns, thinking=BUDGET)
     assert world.vertex.state.heard[0].body["messages"][1]["content"][0]["signature"] == signature("Well.")
+
+
+RECORDED = sorted(
+    path
+    for path in (Path(__file__).parent.parent / "golden" / "clients").glob("*/*.json")
+    if json.loads(path.read_bytes())["path"].startswith("/v1/messages?")
+)
+
+
+@pytest.mark.parametrize("model", [BEDROCKS_CLAUDE, VERTEXS_CLAUDE])
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_clients_really_send_is_served_there(world: Clouds, model: str, path: Path):
+    world.of_bedrock()
+    world.of_vertex()
+    recorded = json.loads(path.read_bytes())
+    headers = {name: value for name, value in recorded["headers"].items() if name.startswith("anthropic-")}
+    with world.stage.program.client(world.stage.key) as client:
+        answer = client.post("/v1/messages", json={**recorded["body"], "model": model}, headers=headers)
+    assert answer.status_code == 200, answer.text
 
 
 def said_by(program: Program) -> str:

@@ -65,7 +65,7 @@ def heard_messages(body: dict[str, Any]) -> tuple[list[str], str | None, str]:
     texts = [block["text"] for block in blocks if block["type"] == "text"]
     result = None
     if results:
-        result = results[-1] if isinstance(results[-1], str) else results[-1][0]["text"]
+        result = results[-1] if isinstance(results[-1], str) else results[-1][0].get("text", "")
     return [tool["name"] for tool in body.get("tools", ())], result, (texts or [""])[-1]
 
 

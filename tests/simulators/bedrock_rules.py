@@ -36,9 +36,9 @@ _MESSAGES = frozenset(
     {
         *("anthropic_version", "anthropic_beta", "max_tokens", "messages", "system", "tools", "tool_choice"),
         *("stop_sequences", "temperature", "top_p", "top_k", "thinking", "metadata", "output_config"),
-        "context_management",
     }
 )
+_EDITS = "context-management-2025-06-27"
 _KINDS: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "document": (dict,),
@@ -65,8 +65,10 @@ def messages_complaints(model: str, body: dict[str, Any]) -> Iterator[str]:
     version = body.get("anthropic_version")
     if version != "bedrock-2023-05-31" and not (version == "2026-10-21" and "opus-4-8" in model):
         yield "anthropic_version: Field required"
-    yield from (f"{name}: Extra inputs are not permitted" for name in body if name not in _MESSAGES)
-    if any(flag not in _BETAS for flag in body.get("anthropic_beta", ())):
+    flags = body.get("anthropic_beta", ())
+    known = _MESSAGES | ({"context_management"} if _EDITS in flags else set[str]())
+    yield from (f"{name}: Extra inputs are not permitted" for name in body if name not in known)
+    if any(flag not in _BETAS for flag in flags):
         yield "invalid beta flag"
     if not isinstance(body.get("max_tokens"), int):
         yield "max_tokens: Field required"

@@ -25,7 +25,8 @@ _PATH = pattern(
     r"/(?P<version>v1|v1beta1)/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)"
     r"/publishers/(?P<publisher>google|anthropic)/models/(?P<model>[^/:]+):(?P<method>\w+)(?:\?(?P<query>.*))?"
 )
-_BETAS = {"context-1m-2025-08-07", "interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19"}
+_EDITS = "context-management-2025-06-27"
+_BETAS = {"context-1m-2025-08-07", "interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", _EDITS}
 _CLAUDE_FIELDS = {
     "anthropic_version",
     "messages",
@@ -143,14 +144,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _claude(self, state: State, model: str, method: str, body: dict[str, Any]) -> None:
         if model == "count-tokens":
             return self._count(state, body)
-        wrong = [f"{name}: Extra inputs are not permitted" for name in body if name not in _CLAUDE_FIELDS]
+        asked = {name.strip() for name in self.headers.get("anthropic-beta", "").split(",")} - {""}
+        known = _CLAUDE_FIELDS | ({"context_management"} if _EDITS in asked else set[str]())
+        wrong = [f"{name}: Extra inputs are not permitted" for name in body if name not in known]
+        if any(turn["role"] not in ("user", "assistant") for turn in body.get("messages", ())):
+            wrong.append("messages.role: Input should be 'user' or 'assistant'")
         if body.get("anthropic_version") not in ("vertex-2023-10-16", "2026-10-21"):
             wrong.append("anthropic_version: Field required")
         if not isinstance(body.get("max_tokens"), int) or not body.get("messages"):
             wrong.append("max_tokens, messages: Field required")
         if bool(body.get("stream")) != (method == "streamRawPredict"):
             wrong.append(f"stream: does not fit {method}")
-        asked = {name.strip() for name in self.headers.get("anthropic-beta", "").split(",")} - {""}
         if asked - _BETAS:
             wrong.append(f"Unexpected value(s) {', '.join(asked - _BETAS)} for the `anthropic-beta` header.")
         if wrong:
