@@ -85,6 +85,7 @@ def run_opencode(
     wire: str = "@ai-sdk/openai-compatible",
     *,
     untitled: bool = False,
+    patience_s: int | None = None,
     timeout: float = 100,
 ) -> Done:
     """It prints its last words. `wire`: the package it speaks with; `untitled`: without a second request beside the
@@ -93,6 +94,8 @@ def run_opencode(
     sees = {"modalities": {"input": ["text", "image"], "output": ["text"]}}
     model = {"name": server.model, "limit": {"context": CONTEXT, "output": 32_000}, **able, **sees}
     options: dict[str, Any] = {"baseURL": f"{server.url}/v1", "apiKey": server.key}
+    if patience_s:
+        options |= dict.fromkeys(("headerTimeout", "chunkTimeout"), patience_s * 1000)
     provider = {"npm": wire, "name": "flock", "options": options, "models": {server.model: model}}
     names = dict.fromkeys(("model", "small_model"), f"flock/{server.model}")
     config = work.home / "opencode.json"

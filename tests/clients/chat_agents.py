@@ -22,6 +22,7 @@ models:
     apiBase: {url}/v1
     apiKey: {key}
     useResponsesApi: false
+    requestOptions: {{{options}}}
     roles: [chat]
     capabilities: [tool_use]
 """
@@ -67,11 +68,14 @@ def run_continue(
     task: str,
     provider: str = "openai",
     *,
+    patience_s: int | None = None,
     timeout: float = CLIENT_S,
 ) -> Done:
     start = package / "node_modules" / "@continuedev" / "cli" / "dist" / "cn.js"
     config = work.home / "config.yaml"
-    config.write_text(CONTINUE.format(model=server.model, provider=provider, url=server.url, key=server.key))
+    options = f"timeout: {patience_s * 1000}" if patience_s else ""
+    told = {"model": server.model, "provider": provider, "url": server.url, "key": server.key}
+    config.write_text(CONTINUE.format(**told, options=options))
     argv = ["node", start, "--config", config, "--auto", "-p", task]
     return work.run(argv, timeout=timeout, CONTINUE_TELEMETRY_ENABLED="0")
 
@@ -82,6 +86,7 @@ def run_aider(
     server: Server,
     task: str,
     *,
+    patience_s: int | None = None,
     timeout: float = 120,
 ) -> Done:
     """It has no tools: the model names a file of its repository, Aider shows it, the model answers with an edit."""
@@ -90,7 +95,8 @@ def run_aider(
         subprocess.run(["git", *command], cwd=work.folder, check=True)
     quiet = ("yes-always", "no-check-update", "no-show-model-warnings", "no-analytics", "no-gitignore")
     model = ("--model", f"openai/{server.model}", "--edit-format", "whole")
-    argv = [package / "bin" / "aider", *model, *(f"--{it}" for it in quiet), "--message", task]
+    patience = ("--timeout", str(patience_s)) if patience_s else ()
+    argv = [package / "bin" / "aider", *model, *patience, *(f"--{it}" for it in quiet), "--message", task]
     environ = {"OPENAI_API_BASE": f"{server.url}/v1", "OPENAI_API_KEY": server.key}
     return work.run(argv, timeout=timeout, **environ)
 
