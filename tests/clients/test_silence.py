@@ -6,9 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anthropic
-import httpx
-import openai
 import pytest
 
 from tests.clients.agents import Server, run_claude_code, run_codex, run_opencode
@@ -106,7 +103,7 @@ def test_an_sdk_waits_for_a_silent_engine(stage: Stage, ask: Ask, after: int) ->
 @sdks
 def test_the_timer_of_an_sdk_is_real(ask: Ask) -> None:
     with mute(heads=True) as server:
-        with pytest.raises((openai.APITimeoutError, anthropic.APITimeoutError, httpx.ReadTimeout)):
+        with pytest.raises(Exception, match="timed out"):
             ask(Server(server.url, "key", MODEL), "hello", timeout=PATIENCE_S, max_retries=0)
         eventually(lambda: server.borne, "the client has hung up")
         assert PATIENCE_S - 1 < server.borne[0] < PATIENCE_S + 5
