@@ -13,6 +13,7 @@ from controlplane.egress.google import ApplicationDefault
 from controlplane.egress.openai import OpenAI
 from controlplane.egress.vertex import Vertex
 from controlplane.routing.table import Route
+from controlplane.tenants.model import Surface
 from flockpy.aliases import NAME_PATTERN
 from flockpy.config import Fallback
 from flockpy.globs import fits
@@ -23,15 +24,15 @@ REMEMBERED: Final = 1024
 """Names of vendors' models whose routes are kept: clients make names up."""
 _NAME: Final = re.compile(NAME_PATTERN)
 """They are shown to people, in tables and terminals."""
-_UNKNOWN: Final[tuple[Capability, ...]] = (
-    "chat",
-    "completion",
-    "embedding",
-    "tools",
-    "vision",
-    "transcription",
-)
-"""What is believed of a model that the catalog does not know; its vendor knows better."""
+_ASKED_AS: Final[Mapping[Capability, Surface]] = {
+    "chat": "chat",
+    "completion": "completions",
+    "embedding": "embeddings",
+    "tools": "chat",
+    "vision": "chat",
+    "transcription": "transcriptions",
+}
+"""What may be believed of a model that the catalog does not know, where its vendor is asked for it."""
 
 
 class Vendors:
@@ -61,12 +62,16 @@ class Vendors:
     def _route(self, name: str) -> Route | None:
         if self._allowed and not any(fits(glob, name) for glob in self._allowed):
             return None
-        vendor = next((vendor.name for vendor in self.by_name.values() if vendor.claims(name)), None)
-        if vendor is None:
+        whose = next((vendor for vendor in self.by_name.values() if vendor.claims(name)), None)
+        if whose is None:
             return None
+        vendor = whose.name
         known = self._catalog.find(vendor, name, self._location)
         if known is None:
-            return Route(name, _UNKNOWN, 0, 0.0, vendor=vendor, label=f"{vendor}/other")
+            offered: list[Capability] = [
+                what for what, surface in _ASKED_AS.items() if whose.manner(surface, name)
+            ]
+            return Route(name, tuple(offered or _ASKED_AS), 0, 0.0, vendor=vendor, label=f"{vendor}/other")
         label = f"{vendor}/{known.id}"
         return Route(
             name,

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controlplane.egress.anthropic import Anthropic
+from controlplane.egress.openai import OpenAI
 from controlplane.egress.registry import REMEMBERED, Vendors
 from flockpy.catalog import folders, load_vendors
 from flockpy.vendors import VendorCatalog, VendorFile
@@ -34,6 +35,22 @@ def test_an_unknown_one_is_the_vendors_to_judge_and_has_one_label_with_all_such(
     route = vendors().route("claude-of-tomorrow-9")
     assert route is not None
     assert (route.vendor, route.label, route.price) == ("anthropic", "anthropic/other", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("whisper-1", {"transcription"}),
+        ("text-embedding-9", {"embedding"}),
+        ("gpt-of-tomorrow", {"chat", "completion", "tools", "vision"}),
+        ("claude-of-tomorrow-9", {"chat", "tools", "vision"}),
+    ],
+)
+def test_an_unknown_one_offers_what_its_vendor_can_be_asked_for(name: str, offered: set[str]):
+    both = Vendors([Anthropic("k", "https://api.example"), OpenAI("k")], CATALOG, ())
+    route = both.route(name)
+    assert route is not None
+    assert set(route.capabilities) == offered
 
 
 @pytest.mark.parametrize(
