@@ -150,9 +150,9 @@ def _say(block: Block, deltas: list[Delta]) -> None:
     if block.text:
         deltas.append(Text(block.text))
     elif (thought := block.reasoning_content) is not None:
-        said = thought.reasoning_text or thought
-        if said.text or said.signature:
-            deltas.append(Reasoning(said.text, said.signature))
+        # Without its signature: models that are asked so take none back, and to others it would look like their own.
+        if text := (thought.reasoning_text or thought).text:
+            deltas.append(Reasoning(text))
     elif block.citations_content is not None:
         deltas.extend(Text(said.text) for said in block.citations_content.content if said.text)
 

@@ -18,7 +18,6 @@ class Tool(Struct):
 
 class Said(Struct):
     text: str = ""
-    signature: str = ""
 
 
 class Thought(Said):

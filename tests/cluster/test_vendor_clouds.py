@@ -130,6 +130,24 @@ def test_what_gemini_thought_stays_behind(
     assert heard and "gemini:" not in json.dumps(heard)
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_what_other_models_of_bedrock_thought_stays_behind(
+    world: Clouds, vendor: AnthropicVendor, client: anthropic.Anthropic, stream: bool
+):
+    world.of_bedrock(thought="Hm.")
+    vendor.script()
+    turns: list[Any] = [{"role": "user", "content": "hi"}]
+    if stream:
+        with client.messages.stream(model=NOVA, max_tokens=64, messages=turns) as events:
+            first = events.get_final_message()
+    else:
+        first = client.messages.create(model=NOVA, max_tokens=64, messages=turns)
+    assert first.content[0].type == "thinking" and first.content[0].thinking == "Hm."
+    turns += [{"role": "assistant", "content": first.content}, {"role": "user", "content": "again"}]
+    client.messages.create(model=CLAUDE, max_tokens=64, messages=turns)
+    assert not vendor.refusals
+
+
 def test_thoughts_of_a_model_of_our_own_stay_behind_and_anthropics_own_do_not(
     vendor: AnthropicVendor, client: anthropic.Anthropic
 ):

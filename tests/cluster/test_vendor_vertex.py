@@ -188,6 +188,12 @@ async def test_a_token_that_is_no_longer_accepted_is_renewed_for_the_next_reques
     assert len(world.tokens.asked) == before + 1
 
 
+async def test_without_a_key_for_anthropic_a_claude_is_vertexs(world: Clouds):
+    world.of_vertex()
+    answer, told, _ = await asked(world.stage, SURFACES["messages"], model="claude-opus-4-8", stream=True)
+    assert (told.text, answer.headers["x-flock-node"]) == (SAID, "vertex")
+
+
 async def test_a_blocked_prompt_is_a_refusal_to_answer(world: Clouds):
     world.of_vertex(BLOCKED)
     answer, told, _ = await asked(world.stage, SURFACES["chat"], model=GEMINI, stream=False)
