@@ -15,6 +15,7 @@ FlockError
 ├── QuotaSpent            429 insufficient_quota
 ├── Overloaded            503 overloaded              queue full, still loading, or shutting down; try again
 ├── EngineUnreachable     503 engine_unreachable      no engine could answer before the first byte
+│   └── LeaderRefused     503 engine_unreachable      a vendor refuses the leader until an admin mends it
 ├── EngineDied            502 engine_died             the engine broke off after its first byte
 └── StartError            (no HTTP)                   the program cannot start or a command cannot run
 """
@@ -150,6 +151,16 @@ class EngineUnreachable(FlockError):
     status = 503
     code = "engine_unreachable"
     retryable = True
+
+
+class LeaderRefused(EngineUnreachable):
+    """A vendor refuses the leader's key or account, or it has none. Another model may answer; asking the same one again
+    is no use, so that clients are told not to, and those that do all the same need not wait long."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, retry_after=1)
 
 
 class EngineDied(FlockError):

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from controlplane.egress.base import Headers
-from flockpy.errors import EngineDied, EngineUnreachable
+from flockpy.errors import EngineDied, EngineUnreachable, LeaderRefused
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +78,10 @@ class StandardCredentials:
                 retry_after=_RETRY_S,
             ) from None  # its words may hold what a program for credentials printed
         if found is None:
-            raise EngineUnreachable(
+            raise LeaderRefused(
                 "the leader has no AWS credentials",
                 hint="whoever runs the leader: set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
                 "or AWS_BEARER_TOKEN_BEDROCK where it starts",
-                retry_after=_RETRY_S,
             )
         return found
 
@@ -193,14 +192,13 @@ def _sign(credentials: Any, url: str, region: str, headers: Headers, body: bytes
 
 
 def _botocore(part: str) -> Any:
-    """A module of it. Raises EngineUnreachable where it is not installed."""
+    """A module of it. Raises LeaderRefused where it is not installed."""
     try:
         module = importlib.import_module(f"botocore.{part}")
     except ModuleNotFoundError:
-        raise EngineUnreachable(
+        raise LeaderRefused(
             "Bedrock needs a library that the leader lacks",
             hint="whoever runs the leader: flockpy doctor names the command that installs it",
-            retry_after=_RETRY_S,
         ) from None
     # What it logs below that holds session tokens and signatures.
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -16,7 +16,7 @@ import msgspec
 
 from controlplane.egress.aws import ConverseUnframe, Credentials, MessagesUnframe
 from controlplane.egress.base import Headers, Manner, Posting, Question, Reader, Unframe
-from controlplane.egress.verdict import LONGEST_WAIT, verdict
+from controlplane.egress.verdict import verdict
 from controlplane.protocols import anthropic_dialect, converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
@@ -25,7 +25,7 @@ from controlplane.protocols.converse_decoder import ConverseDecoder
 from controlplane.protocols.ir import Request
 from controlplane.protocols.media import refuse_remote
 from controlplane.tenants.model import Surface as SurfaceName
-from flockpy.errors import BadRequest, EngineUnreachable, FlockError
+from flockpy.errors import BadRequest, FlockError, LeaderRefused
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +129,9 @@ class Bedrock:
         if status in (401, 403):
             # The first line: what follows may be the request as it was signed, with a session's token.
             log.warning("Bedrock refuses the leader: %s", message.partition("\n")[0][:300])
-            return EngineUnreachable(
+            return LeaderRefused(
                 "Bedrock does not let the leader use this model, or does not accept its credentials",
                 hint="whoever runs the leader: its log says why; check its AWS credentials and what they may use",
-                retry_after=LONGEST_WAIT,
             )
         if status == 424:  # the model failed, not the request
             status = 502

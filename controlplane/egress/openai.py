@@ -7,14 +7,14 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.egress.base import Headers, Manner, Posting, Question, Reader
-from controlplane.egress.verdict import LONGEST_WAIT, verdict
+from controlplane.egress.verdict import verdict
 from controlplane.protocols.base import Fields, decode, rewrite
 from controlplane.protocols.ir import Request
 from controlplane.protocols.responses_decoder import ResponsesDecoder
 from controlplane.protocols.responses_dialect import LEAST_OUTPUT, render_request, sent_name
 from controlplane.protocols.stop_sequences import StopSequences
 from controlplane.tenants.model import Surface as SurfaceName
-from flockpy.errors import BadRequest, ContextTooLong, EngineUnreachable, FlockError
+from flockpy.errors import BadRequest, ContextTooLong, FlockError, LeaderRefused
 
 URL: Final = "https://api.openai.com"
 _CLAIMED: Final = re.compile(r"gpt-(?!oss)|o[134](?![a-z0-9])|chatgpt-|codex-|text-embedding-|whisper-1$")
@@ -97,10 +97,9 @@ class OpenAI:
         error = _said(body)
         message, code = error.message or "", str(error.code or error.type or "")
         if code in _SPENT:
-            return EngineUnreachable(
+            return LeaderRefused(
                 "openai: the leader's account has nothing left to spend",
                 hint="whoever runs the leader: check the plan and billing of its openai account",
-                retry_after=LONGEST_WAIT,
             )
         if (
             status == 404 and message and "model" not in message

@@ -10,6 +10,7 @@ from flockpy.errors import (
     EngineDied,
     EngineUnreachable,
     FlockError,
+    LeaderRefused,
     Overloaded,
     UnknownModel,
 )
@@ -30,15 +31,12 @@ def verdict(vendor: str, status: int, message: str, retry_after: int | None) -> 
     said = f"{vendor} answered: {message[:2000] or f'status {status}'}"
     wait = max(1, min(retry_after or 1, LONGEST_WAIT))
     if status == 401:
-        return EngineUnreachable(
+        return LeaderRefused(
             f"{vendor} does not accept the leader's key",
             hint=f"whoever runs the leader: check its key for {vendor}",
-            retry_after=LONGEST_WAIT,
         )
     if status in (402, 403):
-        return EngineUnreachable(
-            said, hint="it is a matter of the leader's account", retry_after=LONGEST_WAIT
-        )
+        return LeaderRefused(said, hint="it is a matter of the leader's account")
     if status == 404 and not message:  # no word of a model: it is not the vendor that says so
         return EngineUnreachable(
             f"{vendor} is not where it is asked: {said}",

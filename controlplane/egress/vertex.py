@@ -9,7 +9,7 @@ import msgspec
 
 from controlplane.egress.base import Headers, Manner, Posting, Question, Reader
 from controlplane.egress.google import TokenSource
-from controlplane.egress.verdict import LONGEST_WAIT, verdict
+from controlplane.egress.verdict import verdict
 from controlplane.protocols import anthropic_dialect, gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
@@ -17,7 +17,7 @@ from controlplane.protocols.base import Fields, read_fields, rewrite
 from controlplane.protocols.gemini_decoder import GeminiDecoder
 from controlplane.protocols.ir import Request
 from controlplane.tenants.model import Surface as SurfaceName
-from flockpy.errors import BadRequest, EngineUnreachable, FlockError, StartError
+from flockpy.errors import BadRequest, FlockError, LeaderRefused, StartError
 
 _NAME: Final = "Google Vertex AI"
 _MODEL: Final = re.compile(r"(?:gemini|claude)-[a-z0-9][a-z0-9.-]{0,99}(?:@[a-z0-9-]{1,20})?")
@@ -138,11 +138,10 @@ class Vertex:
             self._tokens.forget()
         if status == 403:
             # What the leader's account may not do is not the client's mistake, nor its business.
-            return EngineUnreachable(
+            return LeaderRefused(
                 f"{_NAME} does not let the leader's account use this model",
                 hint="whoever runs the leader: enable aiplatform.googleapis.com in the project, enable the model in "
                 "its Model Garden, and give the account roles/aiplatform.user",
-                retry_after=LONGEST_WAIT,
             )
         wait = retry_after if retry_after is not None else _wait(said)
         return verdict(_NAME, status, said.message.replace(self._project, "…"), wait)

@@ -7,7 +7,7 @@ from typing import Final
 
 from controlplane.gateway.asked import Asked
 from controlplane.protocols.ir import Encoder, Failure
-from flockpy.errors import FlockError, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
+from flockpy.errors import FlockError, LeaderRefused, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
 
 GRACE_S: Final = 2.0
 """A stream's headers wait this long for the engine's verdict, so that its refusals keep their status."""
@@ -15,7 +15,7 @@ KEEP_ALIVE_S: Final = 10.0
 MAX_DROPPED: Final = 1000
 """Bytes of ``x-flock-dropped``."""
 
-_FINAL: Final = (Unauthenticated, QuotaSpent, NotFound)
+_FINAL: Final = (Unauthenticated, QuotaSpent, NotFound, LeaderRefused)
 """Errors that asking again does not cure; clients are told to stop."""
 
 

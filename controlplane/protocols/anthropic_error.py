@@ -5,7 +5,15 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.openai_error import told
-from flockpy.errors import BadRequest, ContextTooLong, EngineDied, EngineUnreachable, FlockError, Overloaded
+from flockpy.errors import (
+    BadRequest,
+    ContextTooLong,
+    EngineDied,
+    EngineUnreachable,
+    FlockError,
+    LeaderRefused,
+    Overloaded,
+)
 
 _OVERLOADED: Final = 529
 _TYPES: Final = {
@@ -26,6 +34,8 @@ def status(error: FlockError) -> int:
 def error_body(error: FlockError) -> bytes:
     """``{"type": "error", "error": {"type", "message"}}``."""
     code = status(error)
+    if isinstance(error, LeaderRefused):  # what is overloaded, Claude Code asks again whatever a header says
+        return _body("api_error", error)
     return _body(_TYPES.get(code, "invalid_request_error" if code < 500 else "api_error"), error)
 
 

@@ -1,5 +1,7 @@
 """A vendor refuses for a while, or breaks off: each client asks again by itself, or says what happened."""
 
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +69,7 @@ def run(
         package = (from_npm if agent.npm else from_pypi)(agent.package)
         vendors.behave(fault=fault, split=4, start_s=0.05)
         done = agent.run(package, work, Server(vendors.url, vendors.key, model))
-        assert vendors.asked(model).struck == fault.times
+        assert vendors.asked(model).struck == fault.times or fault.times == sys.maxsize
         assert vendors.refusals == []
         return done
 
@@ -81,6 +83,23 @@ def test_an_agent_asks_again_and_does_its_task(
     done = run(agent, model, fault)
     assert done.code == 0, (done.out, done.err)
     assert work.secret in last_words(done, work)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("name", "model", "within_s"),
+    [("claude-code", CLAUDE, 10), pytest.param("codex", GPT, 50, marks=pytest.mark.every_client)],
+)
+@pytest.mark.needs_program("node")
+def test_a_vendor_that_refuses_the_leader_keeps_no_agent_waiting(
+    run: Callable[[Agent, str, Fault], Done], name: str, model: str, within_s: float, status: int
+) -> None:
+    """Codex asks thirty times, whatever it is told."""
+    since = time.monotonic()
+    done = run(AGENTS[name], model, Fault("status", status=status, times=sys.maxsize, message="not you"))
+    assert time.monotonic() - since < within_s
+    assert done.code == 1
+    assert ("the leader's key" if status == 401 else "not you") in done.out
 
 
 @pytest.mark.parametrize(("agent", "model", "fault"), cases(repeats=False))

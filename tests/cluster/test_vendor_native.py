@@ -141,6 +141,8 @@ def test_what_is_wrong_with_the_leaders_key_is_not_the_clients_401(world: Abroad
     answer = post(world, BODY % CLAUDE.encode())
     assert answer.status_code == 529
     assert "leader's key" in answer.json()["error"]["message"]
+    assert answer.headers["x-should-retry"] == "false"  # until an admin has mended it
+    assert answer.headers["retry-after"] == "1"
     assert KEY not in answer.text
 
 

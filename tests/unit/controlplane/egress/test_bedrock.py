@@ -18,8 +18,8 @@ from flockpy.errors import (
     BadRequest,
     ContextTooLong,
     EngineDied,
-    EngineUnreachable,
     FlockError,
+    LeaderRefused,
     Overloaded,
     UnknownModel,
 )
@@ -193,7 +193,7 @@ def test_what_is_wrong_with_the_leaders_credentials_is_for_the_leaders_log(
     caplog.set_level(logging.DEBUG)
     said = "User: arn:aws:iam::1:user/leader is not authorized\n\nx-amz-security-token:hidden"
     refused = VENDOR.refusal(status, json.dumps({"message": said}).encode(), None)
-    assert type(refused) is EngineUnreachable
+    assert type(refused) is LeaderRefused
     assert "arn:aws" not in refused.message + str(refused.hint)
     (record,) = caplog.records
     assert record.getMessage().endswith("User: arn:aws:iam::1:user/leader is not authorized")

@@ -18,7 +18,15 @@ from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import Answer, Delta, Failure, Meta, Request, Translated, fold
 from controlplane.protocols.responses import ResponsesSurface
 from controlplane.tenants.model import Surface
-from flockpy.errors import BadRequest, EngineDied, EngineUnreachable, FlockError, Overloaded, UnknownModel
+from flockpy.errors import (
+    BadRequest,
+    EngineDied,
+    EngineUnreachable,
+    FlockError,
+    LeaderRefused,
+    Overloaded,
+    UnknownModel,
+)
 from tests.simulators import bedrock
 from tests.simulators.bedrock import REGION, Fault
 from tests.unit.controlplane.protocols import messages_sdk, openai_client
@@ -201,7 +209,7 @@ async def test_a_native_stream_is_the_protocols_own(world: World):
     ("status", "kind", "error"),
     [
         (400, "ValidationException", BadRequest),
-        (403, "AccessDeniedException", EngineUnreachable),
+        (403, "AccessDeniedException", LeaderRefused),
         (404, "ResourceNotFoundException", UnknownModel),
         (424, "ModelErrorException", EngineDied),
         (429, "ThrottlingException", Overloaded),

@@ -20,6 +20,7 @@ from flockpy.errors import (
     EngineDied,
     EngineUnreachable,
     FlockError,
+    LeaderRefused,
     Overloaded,
     UnknownModel,
 )
@@ -286,8 +287,8 @@ def test_what_is_wrong_with_the_leaders_account_is_not_the_clients_fault(cloud: 
             403,
             b'{"error":{"message":"Country not supported","code":"unsupported_country"}}',
             None,
-            EngineUnreachable,
-            30,
+            LeaderRefused,
+            1,
         ),
     ],
 )

@@ -27,6 +27,7 @@ from flockpy.errors import (
     EngineDied,
     EngineUnreachable,
     FlockError,
+    LeaderRefused,
     Overloaded,
     StartError,
     UnknownModel,
@@ -164,7 +165,7 @@ async def test_a_bound_of_the_quota_is_set_where_the_client_set_none(vertex: Ver
         (Fault(500, "Internal error encountered."), EngineDied, 1),
         (Fault(400, "The input token count (9) exceeds the maximum number of tokens."), ContextTooLong, None),
         (Fault(400, "Invalid argument."), BadRequest, None),
-        (Fault(403, f"Permission denied on resource projects/{PROJECT}."), EngineUnreachable, 30),
+        (Fault(403, f"Permission denied on resource projects/{PROJECT}."), LeaderRefused, 1),
         (Fault(404, f"projects/{PROJECT}/models/x was not found."), UnknownModel, None),
     ],
 )
