@@ -188,11 +188,11 @@ def test_a_chat_of_ollamas_client(world: Abroad, closing: Callable[[Any], Any], 
         said = api.chat(model=model, messages=messages, tools=tools, stream=stream)
         if not stream:
             return said.message
-        whole = ollama.Message(role="assistant", content="", tool_calls=[])
-        for part in said:
-            whole.content += part.message.content or ""
-            whole.tool_calls = [*whole.tool_calls, *(part.message.tool_calls or ())]
-        return whole
+        parts = [part.message for part in said]
+        calls = [call for part in parts for call in part.tool_calls or ()]
+        return ollama.Message(
+            role="assistant", content="".join(part.content or "" for part in parts), tool_calls=calls
+        )
 
     first = turn()
     messages.append(first)
