@@ -215,7 +215,7 @@ async def test_refusals_are_told_as_the_client_knows_them(
     surface = SURFACES[name]
     answer, told, record = await asked(world.stage, surface, model=model, stream=status != 429)
     assert answer.status == (502 if status == 500 else surface.busy), answer.body
-    assert answer.headers["retry-after"] == ("30" if status == 403 else "9")
+    assert answer.headers["retry-after"] == ("1" if status == 403 else "9")
     assert ("Model Garden" if status == 403 else "not now") in told.message
     assert told.error
     assert PROJECT not in answer.body.decode()
