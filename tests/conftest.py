@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pytest
 
-UNMET = pytest.StashKey[dict[str, list[str]]]()
+_NEEDS = "needs "
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[UNMET] = {}
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests whose tool is not here, and remember them by name."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose tool is not here."""
     for item in items:
         for lack in _lacks(item):
-            config.stash[UNMET].setdefault(lack, []).append(item.nodeid)
-            item.add_marker(pytest.mark.skip(reason=f"needs {lack}"))
+            item.add_marker(pytest.mark.skip(reason=_NEEDS + lack))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for lack, tests in config.stash[UNMET].items():
-        terminalreporter.section(f"{len(tests)} not run: needs {lack}")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name and count them."""
+    skipped: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if reason.startswith(_NEEDS):
+            skipped.setdefault(reason, []).append(report.nodeid)
+    for reason, tests in skipped.items():
+        terminalreporter.section(f"{len(tests)} not run: {reason}")
         for test in tests:
             terminalreporter.line(test)
 

@@ -65,6 +65,9 @@ def _installed(name: str, pins: bytes, install: Callable[[Path], None]) -> Path:
     try:
         install(unfinished)
         unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster
+            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
