@@ -113,6 +113,8 @@ class Forwarder:
             else:
                 content_type = answer.get(b"content-type") or _JSON
                 answer = await exchange.body(MAX_ANSWER)
+                if call.surface.name != "transcriptions" and not answer.lstrip().startswith((b"{", b"[")):
+                    raise ExchangeBroken("it answered with what is no JSON", answered=True)
                 self._whole(job, answer, fixes, call.surface.usage(answer), content_type)
         finally:
             call.on_cancel = None

@@ -35,7 +35,7 @@ def only(world: Watched) -> Heard:
     [
         "claude-../../v1/organizations", "claude-x?beta=true", "claude-x#y", "claude-%2e%2e%2fx", "claude-\\..\\x",
         "claude-x@127.0.0.1:9", "claude-http://127.0.0.1:9/", "claude-;ls", "claude-$(id)", "claude-{0}",
-        "claude-'\"--", "claude-<script>", "claude-x:latest", "claude-" + "y" * 193,
+        "claude-'\"--", "claude-<script>", "claude-x:8b", "claude-" + "y" * 193,
     ],
 )  # fmt: skip
 def test_a_models_name_is_a_word_in_a_body_and_nothing_else(world: Watched, name: str):
