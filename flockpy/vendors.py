@@ -147,7 +147,9 @@ class VendorCatalog:
         return tuple(model for id, model in self.models.get(vendor, {}).items() if not is_glob(id))
 
 
-_REGION = re.compile(r"(global|us|us-gov|eu|apac|jp|au|ca|in|sa|mx|af|me|il)\.(?=[a-z0-9-]+\.)")
+REGION_GROUPS = "global|us|us-gov|eu|apac|jp|au|ca|in|sa|mx|af|me|il"
+"""What ids of Bedrock's models may begin with, before a dot: of regions, in any of which a request may be served."""
+_REGION = re.compile(rf"({REGION_GROUPS})\.(?=[a-z0-9-]+\.)")
 
 
 def _plain(vendor: str, model: str) -> str:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from controlplane.egress.base import Headers, Manner, Posting, Question
+from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
 from controlplane.egress.verdict import verdict
 from controlplane.protocols import anthropic_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
@@ -13,7 +13,6 @@ from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import FlockError
 
 VERSION: Final = b"2023-06-01"
-_CHATS: Final = frozenset({"chat", "messages", "ollama", "responses"})
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -42,7 +41,7 @@ class Anthropic:
     def manner(self, surface: SurfaceName, model: str) -> Manner | None:
         if surface == "messages":
             return "native"
-        return "translated" if surface in _CHATS else None
+        return "translated" if surface in CHATS else None
 
     async def posting(self, question: Question) -> Posting:
         return self._posting("/v1/messages", question)
@@ -72,11 +71,10 @@ class Anthropic:
         )
 
     def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
-        return verdict("Anthropic", status, error_message(body), retry_after)
+        return verdict("Anthropic", status, _said(body), retry_after)
 
 
-def error_message(body: bytes) -> str:
-    """What an error answer in this protocol says; "" when it is none."""
+def _said(body: bytes) -> str:
     try:
         return _REFUSAL.decode(body).error.message
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

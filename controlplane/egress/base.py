@@ -4,12 +4,12 @@ To add a vendor: one file here with a class of this shape, its line in the regis
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from controlplane.protocols.base import Fields
-from controlplane.protocols.ir import Delta, Request
+from controlplane.protocols.ir import Reader, Request
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import FlockError
 
@@ -17,16 +17,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Header lines; names in lower case."""
 Manner = Literal["native", "translated"]
 """How a client's protocol reaches a vendor: as it is, or through the neutral form."""
-
-
-class Reader(Protocol):
-    """Reads one answer of a vendor, streamed (`feed`, then `end`) or `whole`; see `ir.Decoder`."""
-
-    def feed(self, data: bytes) -> list[Delta]: ...
-
-    def end(self) -> list[Delta]: ...
-
-    def whole(self, body: bytes) -> list[Delta]: ...
+CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})
+"""Surfaces that hold conversations: all of them have a neutral form."""
 
 
 class Unframe(Protocol):
@@ -41,8 +33,9 @@ class Question(msgspec.Struct, frozen=True):
     """A client's request, as a vendor is to be asked.
 
     `model` is the vendor's id. `body` is the client's own and `fields` its top level, where the protocol is the
-    vendor's (``native``); otherwise `request` says what is asked and `body` is empty. `headers`: the client's, but
-    none that says who it is. `max_tokens` bounds the answer where the client set no bound and its quota needs one.
+    vendor's (``native``); otherwise `request` says all that is asked and `body` is empty. `headers`: the client's, but
+    none that says who it is. `max_tokens` bounds the answer to a ``native`` one where the client set no bound and its
+    quota needs one.
     """
 
     surface: SurfaceName

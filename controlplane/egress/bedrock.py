@@ -15,34 +15,32 @@ from urllib.parse import quote
 import msgspec
 
 from controlplane.egress.aws import ConverseUnframe, Credentials, MessagesUnframe
-from controlplane.egress.base import Headers, Manner, Posting, Question, Reader, Unframe
+from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question, Unframe
+from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.verdict import verdict
-from controlplane.protocols import anthropic_dialect, converse_dialect
+from controlplane.protocols import converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
-from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import Fields, rewrite
+from controlplane.protocols.base import rewrite
 from controlplane.protocols.converse_decoder import ConverseDecoder
-from controlplane.protocols.ir import Request
+from controlplane.protocols.ir import Reader, Request
 from controlplane.protocols.media import refuse_remote
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError, LeaderRefused
+from flockpy.vendors import REGION_GROUPS
 
 log = logging.getLogger(__name__)
 
-_GROUPS: Final = r"global|us|us-gov|eu|apac|jp|au|ca|in|sa|mx|af|me|il"
-"""Of regions, which a request may be served in any of."""
 _PROVIDERS: Final = (
     "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
     "|stability|twelvelabs|writer|zai"
 )
-_MODEL: Final = re.compile(rf"(?:(?:{_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][A-Za-z0-9._:-]{{0,120}}")
+_MODEL: Final = re.compile(rf"(?:(?:{REGION_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][A-Za-z0-9._:-]{{0,120}}")
 _ANTHROPIC: Final = re.compile(r"(?:[a-z-]+\.)?anthropic\.")
 _SILENT: Final = re.compile(
     r"(?:^|\.)(?:luma|stability|twelvelabs)\."
     r"|embed|rerank|nova-(?:canvas|reel|sonic|2-sonic|2-multimodal)|titan-image"
 )
 """Models that hold no conversation."""
-_CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})
 _VERSION: Final = "bedrock-2023-05-31"
 _BETAS: Final[Mapping[str, str]] = {
     name: name
@@ -92,7 +90,7 @@ class Bedrock:
         return _MODEL.fullmatch(model) is not None
 
     def manner(self, surface: SurfaceName, model: str) -> Manner | None:
-        if surface not in _CHATS or _SILENT.search(model):
+        if surface not in CHATS or _SILENT.search(model):
             return None
         return "native" if surface == "messages" and _ANTHROPIC.match(model) else "translated"
 
@@ -107,7 +105,7 @@ class Bedrock:
             unframe: Callable[[], Unframe] = MessagesUnframe
         else:
             operation = "converse-stream" if stream else "converse"
-            request = _asked(question)
+            request = _checked(question.request)
             body = converse_dialect.render_request(request, model=model)
             reader = partial(ConverseDecoder, converse_dialect.told_names(request))
             unframe = ConverseUnframe
@@ -140,36 +138,22 @@ class Bedrock:
         return verdict("Bedrock", status, message, retry_after)
 
 
-def _asked(question: Question) -> Request:
-    """What is asked, with a bound on its answer where it needs one. Raises BadRequest for what no chat can answer."""
-    request = question.request
+def _checked(request: Request | None) -> Request:
+    """Raises BadRequest for what no chat can answer, and for what would have to be fetched."""
     if request is None or request.raw:
         raise BadRequest("Bedrock answers conversations, not bare prompts", field="raw")
     refuse_remote(request)
-    if request.max_tokens is None and question.max_tokens is not None:
-        return msgspec.structs.replace(request, max_tokens=question.max_tokens)
     return request
 
 
 def _messages(question: Question) -> bytes:
-    """The body of InvokeModel: the vendor's own without its model and whether it streams, and with what its headers
-    say elsewhere."""
-    if question.request is None:
-        fields, flags = dict(told_by_the_user(question.fields)), _betas(question.headers)
-    else:
-        body = anthropic_dialect.render_request(_asked(question), model=question.model, stream=False)
-        fields, flags = msgspec.json.decode(body, type=Fields), []
-    fields.pop("model", None)
+    """The body of InvokeModel: the vendor's own, but for whether it streams, and with what its headers say
+    elsewhere."""
+    if question.request is not None:
+        _checked(question.request)
+    fields = messages_fields(question, question.model)
     fields.pop("stream", None)
     changes: dict[str, object] = {"anthropic_version": _VERSION}
-    if flags:
+    if flags := betas(question.headers, _BETAS):
         changes["anthropic_beta"] = flags
-    if "max_tokens" not in fields and question.max_tokens is not None:
-        changes["max_tokens"] = question.max_tokens
     return rewrite(fields, changes)
-
-
-def _betas(headers: Headers) -> list[str]:
-    named = b",".join(value for name, value in headers if name == b"anthropic-beta").decode("latin-1")
-    known = (_BETAS.get(flag.strip()) for flag in named.split(","))
-    return [*dict.fromkeys(flag for flag in known if flag)]

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from controlplane.egress.base import Headers, Manner, Posting, Question, Reader
+from controlplane.egress.base import Headers, Manner, Posting, Question
 from controlplane.egress.verdict import verdict
 from controlplane.protocols.base import Fields, decode, rewrite
-from controlplane.protocols.ir import Request
+from controlplane.protocols.ir import Reader, Request
 from controlplane.protocols.responses_decoder import ResponsesDecoder
 from controlplane.protocols.responses_dialect import LEAST_OUTPUT, render_request, sent_name
 from controlplane.protocols.stop_sequences import StopSequences
@@ -118,8 +118,6 @@ class OpenAI:
     def _translated(self, question: Question, request: Request) -> Posting:
         if request.raw:
             raise BadRequest("raw: openai takes no prompts but within its own template", field="raw")
-        if request.max_tokens is None and question.max_tokens is not None:
-            request = msgspec.structs.replace(request, max_tokens=question.max_tokens)
         names = {sent: tool.name for tool in request.tools if (sent := sent_name(tool.name)) != tool.name}
         body = render_request(request, model=question.model, stream=question.stream)
         return self._to(

@@ -7,15 +7,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from controlplane.egress.base import Headers, Manner, Posting, Question, Reader
+from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
+from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.google import TokenSource
 from controlplane.egress.verdict import verdict
-from controlplane.protocols import anthropic_dialect, gemini_dialect
+from controlplane.protocols import gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import Fields, read_fields, rewrite
+from controlplane.protocols.base import rewrite
 from controlplane.protocols.gemini_decoder import GeminiDecoder
-from controlplane.protocols.ir import Request
+from controlplane.protocols.ir import Reader
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError, LeaderRefused, StartError
 
@@ -27,7 +28,6 @@ _DATED: Final = re.compile(r"-(\d{8})$")
 _PROJECT: Final = re.compile(r"(?:[a-z0-9.-]+:)?[a-z0-9-]+")
 _LOCATION: Final = re.compile(r"[a-z0-9-]+")
 _MULTI_REGIONS: Final = frozenset({"us", "eu"})
-_CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})
 _VERSION: Final = "vertex-2023-10-16"
 """What Anthropic's version 2023-06-01 is called there; later ones have their own names."""
 _LATER: Final = re.compile(rb"202[4-9]-\d{2}-\d{2}")
@@ -45,8 +45,7 @@ _BETAS: Final = {
         "web-search-2025-03-05",
     )
 } | {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
-"""Betas that are offered there, by the names that clients of Anthropic itself send; one that is not offered would be a
-400, and clients send theirs without being asked."""
+"""Betas that are offered there, by the names that clients of Anthropic itself send."""
 
 
 class _Detail(msgspec.Struct, rename="camel"):
@@ -98,7 +97,7 @@ class Vertex:
         return _MODEL.fullmatch(model) is not None
 
     def manner(self, surface: SurfaceName, model: str) -> Manner | None:
-        if surface not in _CHATS or not self.claims(model) or _EMBEDDING.search(model):
+        if surface not in CHATS or not self.claims(model) or _EMBEDDING.search(model):
             return None
         return "native" if surface == "messages" and model.startswith("claude-") else "translated"
 
@@ -157,24 +156,17 @@ def _base(location: str) -> str:
 
 def _gemini(question: Question) -> tuple[str, bytes]:
     method = "streamGenerateContent?alt=sse" if question.stream else "generateContent"
-    body = gemini_dialect.render_request(_asked(question), model=question.model)
+    if question.request is None:
+        raise BadRequest("the request cannot be put in the vendor's protocol")
+    body = gemini_dialect.render_request(question.request, model=question.model)
     return f"google/models/{quote(question.model)}:{method}", body
 
 
 def _claude(question: Question) -> tuple[str, bytes]:
     model = _dated(question.model)
     method = "streamRawPredict" if question.stream else "rawPredict"
-    fields, changes = question.fields, dict[str, object](anthropic_version=_VERSION)
-    if question.request is not None:
-        request = _asked(question)
-        fields = read_fields(anthropic_dialect.render_request(request, model=model, stream=question.stream))
-    else:
-        fields = told_by_the_user(fields)
-        changes["anthropic_version"] = _version(question.headers)
-        if question.max_tokens is not None and "max_tokens" not in fields:
-            changes["max_tokens"] = question.max_tokens
-    kept: Fields = {name: value for name, value in fields.items() if name != "model"}
-    return f"anthropic/models/{quote(model, safe='@')}:{method}", rewrite(kept, changes)
+    body = rewrite(messages_fields(question, model), {"anthropic_version": _version(question.headers)})
+    return f"anthropic/models/{quote(model, safe='@')}:{method}", body
 
 
 def _dated(model: str) -> str:
@@ -187,19 +179,8 @@ def _version(headers: Headers) -> str:
     return asked.decode() if _LATER.fullmatch(asked) else _VERSION
 
 
-def _asked(question: Question) -> Request:
-    request = question.request
-    if request is None:
-        raise BadRequest("the request cannot be put in the vendor's protocol")
-    if request.max_tokens is None and question.max_tokens is not None:
-        return msgspec.structs.replace(request, max_tokens=question.max_tokens)
-    return request
-
-
 def _betas(headers: Headers) -> Headers:
-    asked = b",".join(value for name, value in headers if name == b"anthropic-beta").decode("latin-1")
-    offered = (_BETAS.get(name.strip()) for name in asked.split(","))
-    named = ",".join(dict.fromkeys(name for name in offered if name))
+    named = ",".join(betas(headers, _BETAS))
     return ((b"anthropic-beta", named.encode()),) if named else ()
 
 

@@ -1,9 +1,9 @@
 """A vendor's stream that passes untouched, and what is heard of it on the way."""
 
-from controlplane.egress.base import Reader, Unframe
+from controlplane.egress.base import Unframe
 from controlplane.gateway.hush import Hush
 from controlplane.protocols.base import Usage
-from controlplane.protocols.ir import Counted, Delta, Failure, Stop
+from controlplane.protocols.ir import Counted, Delta, Failure, Reader, Stop
 from flockpy.errors import FlockError
 
 

@@ -252,6 +252,14 @@ class Decoder(Protocol):
         ...
 
 
+class Reader(Decoder, Protocol):
+    """Reads one answer, streamed or not."""
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Instead: all deltas of an answer that is not streamed; a `Failure` when it is none."""
+        ...
+
+
 class Encoder(Protocol):
     """Writes one streamed answer to a client; accepts any legal order of deltas, and repairs what clients cannot live
     without (ids, indices, block boundaries, a stop reason, usage)."""

@@ -4,23 +4,14 @@ What the upstream goes on to say is not told, but counted: it wrote it.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
-from controlplane.protocols.ir import Counted, Delta, Stop, Text
-
-
-class _Reader(Protocol):
-    def feed(self, data: bytes) -> list[Delta]: ...
-
-    def end(self) -> list[Delta]: ...
-
-    def whole(self, body: bytes) -> list[Delta]: ...
+from controlplane.protocols.ir import Counted, Delta, Reader, Stop, Text
 
 
 class StopSequences:
     """Reads what another reads, up to the first of `sequences`. Text that may still become one waits for its rest."""
 
-    def __init__(self, inner: _Reader, sequences: tuple[str, ...]) -> None:
+    def __init__(self, inner: Reader, sequences: tuple[str, ...]) -> None:
         self._inner = inner
         self._sequences = tuple(sequence for sequence in sequences if sequence)
         self._held = ""

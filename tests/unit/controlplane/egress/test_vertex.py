@@ -147,15 +147,6 @@ async def test_a_blocked_prompt_is_an_answer_that_was_filtered(vertex: Vertex, c
     assert await send(vertex, asked(HI)) == [Counted(Usage(11, 0)), Stop("content_filter")]
 
 
-async def test_a_bound_of_the_quota_is_set_where_the_client_set_none(vertex: Vertex, cloud: Simulator):
-    await send(vertex, asked(HI, max_tokens=7))
-    await send(vertex, asked(Request("m", HI.messages, max_tokens=5), max_tokens=7))
-    await send(vertex, asked(HI, model=CLAUDE, max_tokens=7))
-    first, second, third = (heard.body for heard in cloud.state.heard)
-    assert [body["generationConfig"]["maxOutputTokens"] for body in (first, second)] == [7, 5]
-    assert third["max_tokens"] == 7
-
-
 @pytest.mark.parametrize(
     ("fault", "kind", "wait"),
     [

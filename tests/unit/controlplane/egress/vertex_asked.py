@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import httpx
 
-from controlplane.egress.base import Posting, Question, Reader
+from controlplane.egress.base import Posting, Question
 from controlplane.egress.vertex import Vertex
 from controlplane.protocols.base import read_fields
-from controlplane.protocols.ir import Delta, Request, TextPart, User
+from controlplane.protocols.ir import Delta, Reader, Request, TextPart, User
 from flockpy.errors import EngineDied
 from tests.simulators.vertex import TOKEN
 
