@@ -11,7 +11,7 @@ from litestar.exceptions import ClientException
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
-from controlplane.protocols.base import located
+from controlplane.protocols.base import UNREADABLE, located
 from flockpy.errors import BadRequest
 
 
@@ -47,7 +47,7 @@ class JsonBody(AbstractDTO[Any]):
             return self._decoders[self._connection.route_handler.handler_id].decode(value)
         except msgspec.ValidationError as error:
             raise invalid(str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequest(f"The body is not valid JSON: {error}") from error
 
     @classmethod

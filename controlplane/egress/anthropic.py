@@ -8,7 +8,7 @@ from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
 from controlplane.egress.verdict import verdict
 from controlplane.protocols import anthropic_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
-from controlplane.protocols.base import rewrite
+from controlplane.protocols.base import UNREADABLE, rewrite
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import FlockError
 
@@ -77,5 +77,5 @@ class Anthropic:
 def _said(body: bytes) -> str:
     try:
         return _REFUSAL.decode(body).error.message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""

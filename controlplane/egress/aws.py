@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from controlplane.egress.base import Headers
+from controlplane.protocols.base import UNREADABLE
 from flockpy.errors import EngineDied, EngineUnreachable, LeaderRefused
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class MessagesUnframe(_Framed):
         try:
             data = base64.b64decode(_CHUNK.decode(payload).bytes, validate=True)
             kind = _TYPED.decode(data).type
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, binascii.Error):
+        except (*UNREADABLE, binascii.Error):
             raise EngineDied("Bedrock broke off with a chunk that is no event", retry_after=1) from None
         if not _TYPE.fullmatch(kind):
             raise EngineDied("Bedrock broke off with an event without a type", retry_after=1)
@@ -174,7 +175,7 @@ class MessagesUnframe(_Framed):
     def _error(self, name: str, payload: bytes) -> bytes:
         try:
             said = _EXCEPTION.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             said = _Exception()
         error = {
             "type": _ERROR_TYPES.get(name, "api_error"),

@@ -20,7 +20,7 @@ from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.verdict import verdict
 from controlplane.protocols import converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
-from controlplane.protocols.base import rewrite
+from controlplane.protocols.base import UNREADABLE, rewrite
 from controlplane.protocols.converse_decoder import ConverseDecoder
 from controlplane.protocols.ir import Reader, Request
 from controlplane.protocols.media import refuse_remote
@@ -121,7 +121,7 @@ class Bedrock:
     def refusal(self, status: int, body: bytes, retry_after: int | None) -> FlockError:
         try:
             error = _ERROR.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             error = _Error()
         message = error.message or error.Message or ""
         if status in (401, 403):

@@ -14,7 +14,7 @@ from controlplane.egress.verdict import verdict
 from controlplane.protocols import gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import rewrite
+from controlplane.protocols.base import UNREADABLE, rewrite
 from controlplane.protocols.gemini_decoder import GeminiDecoder
 from controlplane.protocols.ir import Reader
 from controlplane.tenants.model import Surface as SurfaceName
@@ -187,7 +187,7 @@ def _betas(headers: Headers) -> Headers:
 def _read(body: bytes) -> _Said:
     try:
         decoded = _REFUSALS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _Said(body[:2000].decode(errors="replace"))
     if isinstance(decoded, _Refusal):
         return decoded.error

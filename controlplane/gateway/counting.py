@@ -12,6 +12,7 @@ from controlplane.gateway.hosted import HostedForwarder
 from controlplane.gateway.outbound import translated
 from controlplane.gateway.pipeline import unknown_model
 from controlplane.gateway.upstream import head_of
+from controlplane.protocols.base import UNREADABLE
 from controlplane.protocols.ir import Request
 from controlplane.protocols.translated import BYTES_PER_TOKEN, has_pictures
 from controlplane.routing.resolve import Unknown, Wanted, resolve
@@ -88,7 +89,7 @@ class Counter:
             return None
         try:
             counted = _COUNTED.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return counted.count if counted.input_tokens is None else counted.input_tokens
 

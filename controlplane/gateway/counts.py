@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from controlplane.protocols.base import Usage
+from controlplane.protocols.base import UNREADABLE, Usage
 from controlplane.tenants.model import TokensSource
 
 BYTES_PER_TOKEN: Final = 4
@@ -52,7 +52,7 @@ def of_answer(body: bytes) -> int:
     """Completion tokens of a whole answer, by its length; 0 when it is none."""
     try:
         choices = _ANSWER.decode(body).choices
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return 0
     size = 0
     for choice in choices:

@@ -21,7 +21,7 @@ from controlplane.gateway.passed import asked_headers, head_of, passed_headers, 
 from controlplane.gateway.refused import MAX_REFUSAL, Refused, refusal, unreadable
 from controlplane.gateway.stream import Events, Tap
 from controlplane.protocols.anthropic_thoughts import own_thoughts
-from controlplane.protocols.base import Surface, read_fields
+from controlplane.protocols.base import UNREADABLE, Surface, read_fields
 from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
@@ -128,7 +128,7 @@ class HostedForwarder:
             raise vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
         try:
             return _COUNTED.decode(told).input_tokens
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
 
     async def _exchange(self, job: Job, vendor: Vendor, posting: Posting, exchange: Exchange) -> None:

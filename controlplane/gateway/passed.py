@@ -9,6 +9,7 @@ import msgspec
 
 from controlplane.egress.base import Headers, Posting
 from controlplane.egress.verdict import LONGEST_WAIT
+from controlplane.protocols.base import UNREADABLE
 from controlplane.tenants.model import Surface
 
 _WHO: Final = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization", b"host"})
@@ -79,6 +80,6 @@ def is_error_of(surface: Surface, body: bytes) -> bool:
     before a vendor."""
     try:
         error = _ERROR.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return surface != "messages" or error.type == "error"

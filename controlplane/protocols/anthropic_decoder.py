@@ -177,11 +177,6 @@ class MessagesDecoder(EventDecoder):
             deltas.append(Stop(reason, (sequence or "") if reason == "stop_sequence" else ""))
 
 
-def decode_answer(body: bytes) -> list[Delta]:
-    """The deltas of a whole answer; a `Failure` when it is none."""
-    return MessagesDecoder().whole(body)
-
-
 def _failed(error: _Error) -> FlockError:
     message = without_paths(error.message[:2000]) or error.type
     match error.type:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Fields
+from controlplane.protocols.base import UNREADABLE, Fields
 
 _Blocks = list[Any]
 
@@ -34,7 +34,7 @@ def told_by_the_user(fields: Fields) -> Fields:
     try:
         raws = _RAWS.decode(messages)
         told = _told(raws, [_MESSAGE.decode(raw) for raw in raws])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return fields
     return fields if told is None else {**fields, "messages": msgspec.Raw(msgspec.json.encode(told))}
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from controlplane.protocols.base import Fields, rewrite
+from controlplane.protocols.base import UNREADABLE, Fields, rewrite
 from controlplane.protocols.responses_dialect import is_ours as is_openais
 
 _Blocks = list[msgspec.Raw]
@@ -49,7 +49,7 @@ def own_thoughts(body: bytes) -> tuple[bytes, tuple[str, ...]]:
     try:
         fields = _FIELDS.decode(body)
         own, left_out = _own(fields, _MESSAGES.decode(fields.get("messages", _NONE)))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return body, ()
     return (rewrite(own, {}) if left_out else body), left_out
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from flockpy.placement import Capability
 T = TypeVar("T")
 Fields = dict[str, msgspec.Raw]
 """The top level of a JSON object, its values still as the bytes they came in."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a `msgspec.json.Decoder` raises for what it was not made for."""
 
 
 class Inbound(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from controlplane.protocols.base import Usage
+from controlplane.protocols.base import UNREADABLE, Usage
 from controlplane.protocols.chat_calls import Calls, Fragment
+from controlplane.protocols.event_decoder import died
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -128,16 +129,15 @@ class ChatDecoder:
         """What the last line had; a `Failure` (EngineDied) when the answer had not come to its end."""
         deltas = self.feed(b"\n")
         if not (self._stopped or self._over):
-            self._over = True
-            deltas.append(_died("before its answer was complete"))
+            self._fail(died("before its answer was complete"), deltas)
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
-        """All deltas of an answer that is not streamed."""
+        """All deltas of an answer that is not streamed, of its first choice alone; a `Failure` when it is none."""
         deltas: list[Delta] = []
         self._datum(body, deltas)
         if not (self._over or any(not isinstance(delta, Counted) for delta in deltas)):
-            self._fail(_died("without an answer"), deltas)
+            self._fail(died("without an answer"), deltas)
         elif not self._over:
             self._stop("", None, deltas)
         return deltas
@@ -161,11 +161,11 @@ class ChatDecoder:
             chunk = _CHUNK.decode(datum)
             if chunk.choices is None and chunk.error is None:
                 chunk.error = _ERROR.decode(datum)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             if not self._stopped:  # past the end only usage can be lost
-                self._fail(_died(f"with what is no part of an answer: {error}"), deltas)
+                self._fail(died(f"with what is no part of an answer: {error}"), deltas)
             return
-        if chunk.error is not None and (failure := _failure(chunk.error)):
+        if chunk.error is not None and (failure := _failed(chunk.error)):
             self._fail(failure, deltas)
             return
         if chunk.prompt_progress is not None:
@@ -195,7 +195,7 @@ class ChatDecoder:
         if self._stopped:
             return
         if said in _BROKEN:
-            self._fail(_died(f'with "{said}"'), deltas)
+            self._fail(died(f'with "{said}"'), deltas)
             return
         self._stopped = True
         self._calls.end(deltas)
@@ -207,9 +207,9 @@ class ChatDecoder:
         else:
             deltas.append(Stop(reason))
 
-    def _fail(self, failure: Failure, deltas: list[Delta]) -> None:
+    def _fail(self, error: FlockError, deltas: list[Delta]) -> None:
         self._over = True
-        deltas.append(failure)
+        deltas.append(Failure(error))
 
 
 def _timed(usage: Usage, timings: msgspec.Raw) -> Usage:
@@ -222,22 +222,12 @@ def _timed(usage: Usage, timings: msgspec.Raw) -> Usage:
     return msgspec.structs.replace(usage, **times)
 
 
-def decode_answer(body: bytes) -> list[Delta]:
-    """The deltas of a whole answer, its first choice alone; a `Failure` when it is none."""
-    return ChatDecoder().whole(body)
-
-
-def _failure(error: _Error | str) -> Failure | None:
+def _failed(error: _Error | str) -> FlockError | None:
     """What an error object says; None when it is none."""
     said = _Error(error) if isinstance(error, str) else error
     if not (said.message or said.type or said.code):
         return None
     message = f"the engine broke off: {without_paths((said.message or str(said.type or said.code))[:2000])}"
-    failed: FlockError = EngineDied(message, retry_after=1)
     if said.type in _TOO_LONG or said.code in _TOO_LONG:
-        failed = ContextTooLong(message, field="messages")
-    return Failure(failed)
-
-
-def _died(how: str) -> Failure:
-    return Failure(EngineDied(f"the engine broke off {how}", retry_after=1))
+        return ContextTooLong(message, field="messages")
+    return EngineDied(message, retry_after=1)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from controlplane.protocols.base import UNREADABLE
 from controlplane.protocols.ir import (
     Assistant,
     AudioPart,
@@ -174,7 +175,7 @@ def _arguments(text: str) -> str:
     """Templates read the arguments of earlier calls, and engines answer 500 when they are no object."""
     try:
         _ARGUMENTS.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return msgspec.json.encode({"arguments": text}).decode() if text.strip() else "{}"
     return text
 

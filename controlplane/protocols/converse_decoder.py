@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from controlplane.protocols.base import Usage
+from controlplane.protocols.base import UNREADABLE, Usage
 from controlplane.protocols.converse_shapes import Answer, Block, Ended, Error, Event, Part, TokenUsage
-from controlplane.protocols.event_decoder import UNREADABLE, EventDecoder, died
+from controlplane.protocols.event_decoder import EventDecoder, died
 from controlplane.protocols.ir import (
     Counted,
     Delta,

@@ -4,14 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
+from controlplane.protocols.base import UNREADABLE
 from controlplane.protocols.ir import Delta, Failure
 from controlplane.protocols.sse import SseReader
 from flockpy.errors import EngineDied, FlockError
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a `msgspec.json.Decoder` raises for what it was not made for."""
 _DONE: Final = b"[DONE]"
 
 

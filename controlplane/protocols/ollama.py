@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Usage
+from controlplane.protocols.base import UNREADABLE, Usage
 from controlplane.protocols.ir import (
     Answer,
     Counted,
@@ -205,7 +205,7 @@ def _object(arguments: str) -> dict[str, Any]:
         value = _ARGUMENTS.decode(arguments.strip() or "{}")
         if isinstance(value, str):
             value = _ARGUMENTS.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         value = ""
     return {RAW: arguments} if isinstance(value, str) else value or {}
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Inbound, Plain, Usage, decode, read_fields, rewrite
+from controlplane.protocols.base import UNREADABLE, Inbound, Plain, Usage, decode, read_fields, rewrite
 from controlplane.protocols.openai_chat import EmbeddingSurface
 from controlplane.protocols.openai_error import told
 from controlplane.routing.resolve import Wanted
@@ -77,7 +77,7 @@ class OllamaEmbedSurface(Plain):
         """Raises EngineDied when the engine's answer is none."""
         try:
             rows = sorted(_ANSWER.decode(answer).data, key=lambda row: row.index)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             raise EngineDied("the engine's answer holds no embeddings", retry_after=1) from None
         if not rows or not all(bytes(row.embedding).startswith(b"[") for row in rows):
             raise EngineDied("the engine's answer holds no lists of numbers", retry_after=1)

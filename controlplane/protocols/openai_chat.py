@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from controlplane.protocols.base import Fields, Inbound, Plain, Usage, decode, read_fields
+from controlplane.protocols.base import UNREADABLE, Fields, Inbound, Plain, Usage, decode, read_fields
 from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -191,7 +191,7 @@ class _OpenAi(Plain):
     def usage(self, body: bytes) -> Usage | None:
         try:
             usage = _ANSWER.decode(body).usage
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return None if usage is None else usage.counts()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from controlplane.protocols.base import Inbound, Plain, Usage, decode, read_fields
+from controlplane.protocols.base import UNREADABLE, Inbound, Plain, Usage, decode, read_fields
 from controlplane.protocols.openai_error import error_body, told
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -76,7 +76,7 @@ class RerankSurface(Plain):
         asked = _asked(inbound)
         try:
             scored = _ANSWER.decode(answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             raise EngineDied("the engine's answer is no ranking", retry_after=1) from None
         best = sorted(scored.results, key=lambda result: (-result.relevance_score, result.index))
         originals = decode(_RAWS, inbound.fields["documents"])
@@ -115,7 +115,7 @@ class RerankSurface(Plain):
         """Engines of this protocol count a prompt only; some name nothing but the total."""
         try:
             usage = _COUNTED.decode(body).usage
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return None if usage is None else _counts(usage)
 

@@ -126,8 +126,3 @@ class ResponsesDecoder(EventDecoder):
         else:
             self._fail(died(f"with a response that is {response.status or 'nothing'}"), deltas)
         self._over = True
-
-
-def decode_answer(body: bytes) -> list[Delta]:
-    """The deltas of a whole answer; a `Failure` when it is none."""
-    return ResponsesDecoder().whole(body)

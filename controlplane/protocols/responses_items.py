@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
+from controlplane.protocols.base import UNREADABLE
 from controlplane.protocols.ir import Origin
 from controlplane.protocols.responses_text import PlainText
 
@@ -153,7 +154,7 @@ class Call(Item):
             return False
         try:
             _OBJECT.decode(arguments)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return False
         return True
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from controlplane.protocols.base import decode
+from controlplane.protocols.base import UNREADABLE, decode
 from controlplane.protocols.ir import Named, Origin, Request, Tool, ToolChoice
 from flockpy.errors import BadRequest
 
@@ -200,7 +200,7 @@ def plain_input(arguments: str) -> str:
     for decoder in decoders:
         try:
             found = decoder.decode(arguments)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             continue
         if isinstance(found, _Text):
             return found.input

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from controlplane.protocols.base import UNREADABLE
+
 
 class _Schema(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """All keywords that are fit; those of one that fits are of these types."""
@@ -35,7 +37,7 @@ def fits(schema: msgspec.Raw) -> bool:
     """Whether answers can be held to it: an object, closed, and so is every object within, with nothing optional."""
     try:
         read = _SCHEMA.decode(schema)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return read.type == "object" and read.anyOf is None and _fits(read)
 

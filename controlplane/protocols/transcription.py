@@ -12,7 +12,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from controlplane.protocols.base import Inbound, Plain, Usage
+from controlplane.protocols.base import UNREADABLE, Inbound, Plain, Usage
 from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -101,7 +101,7 @@ class TranscriptionSurface(Plain):
         streamed = _COUNTS.findall(body) if body.startswith((b"data:", b"event:")) else []
         try:
             usage = _ANSWER.decode(streamed[-1] if streamed else body).usage
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return None if usage is None else Usage(max(usage.input_tokens, 0), max(usage.output_tokens, 0))
 

@@ -7,7 +7,7 @@ import msgspec
 
 from controlplane.protocols import chat_dialect, chat_request
 from controlplane.protocols.base import Inbound, Usage, rewrite
-from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
+from controlplane.protocols.chat_decoder import ChatDecoder
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
     Counted,
@@ -128,7 +128,7 @@ class Translation:
 
     def whole(self, body: bytes) -> list[Delta]:
         """All deltas of an answer that the engine gave in one piece."""
-        return self._passed([*self._rescuer.feed(self._heard(decode_answer(body))), *self._rescuer.end()])
+        return self._passed([*self._rescuer.feed(self._heard(ChatDecoder().whole(body))), *self._rescuer.end()])
 
     def end(self) -> list[Delta]:
         """The last of them, at the clean end of the bytes."""

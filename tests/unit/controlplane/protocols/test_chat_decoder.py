@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from controlplane.protocols.base import Usage
-from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
+from controlplane.protocols.chat_decoder import ChatDecoder
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -269,7 +269,7 @@ def test_a_whole_answer_has_the_same_deltas():
     other = {"index": 1, "message": {"content": "no"}, "finish_reason": "stop"}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}, other]
     usage = {"prompt_tokens": 1, "completion_tokens": 2}
-    assert decode_answer(msgspec.json.encode({"choices": choices, "usage": usage})) == [
+    assert ChatDecoder().whole(msgspec.json.encode({"choices": choices, "usage": usage})) == [
         *(Reasoning("hm"), Text("a")),
         *(ToolStart(0, "c1", "f"), ToolArgs(0, '{"a":1}')),
         *(ToolStart(1, "c1", "f"), ToolArgs(1, '{"a":1}')),
@@ -281,7 +281,7 @@ def test_a_whole_answer_has_the_same_deltas():
     "body", [b"", b"<html>", b"{}", b'{"choices":[]}', b'{"error":"x"}', b'{"usage":{"prompt_tokens":1}}']
 )
 def test_what_is_no_answer_is_a_failure(body: bytes):
-    assert failed(decode_answer(body), "the engine broke off")
+    assert failed(ChatDecoder().whole(body), "the engine broke off")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
+from controlplane.protocols.chat_decoder import ChatDecoder
 from controlplane.protocols.chat_encoder import ChatEncoder, render
 from controlplane.protocols.ir import Delta, Meta, fold
 from tests.unit.controlplane.protocols.deltas import answers, chat_sse, cuts, every_byte, in_two, joined
@@ -55,7 +55,7 @@ def test_a_stream_may_be_cut_in_two_anywhere(deltas: list[Delta]):
 @given(answers(empty_calls=True))
 def test_what_is_rendered_whole_decodes_to_the_same_answer(deltas: list[Delta]):
     answer = fold(deltas)
-    again = render(fold(decode_answer(render(answer, META))), META)
+    again = render(fold(ChatDecoder().whole(render(answer, META))), META)
     assert again == render(answer, META)
 
 

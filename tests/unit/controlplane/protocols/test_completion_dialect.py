@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from controlplane.protocols.base import Usage
-from controlplane.protocols.chat_decoder import ChatDecoder, decode_answer
+from controlplane.protocols.chat_decoder import ChatDecoder
 from controlplane.protocols.completion_dialect import render_prompt
 from controlplane.protocols.ir import Counted, Delta, Request, Stop, Text, TextPart, User
 from controlplane.protocols.ollama import OllamaGenerateSurface
@@ -60,4 +60,4 @@ def test_a_streamed_completion_is_read_wherever_it_is_cut() -> None:
 @pytest.mark.parametrize(("said", "reason"), [("stop", "stop"), ("length", "length")])
 def test_a_whole_completion_is_read(said: str, reason: Any) -> None:
     body = json.dumps(chunk("ab", said, usage=USAGE)).encode()
-    assert decode_answer(body) == [Text("ab"), Stop(reason), Counted(Usage(3, 2))]
+    assert ChatDecoder().whole(body) == [Text("ab"), Stop(reason), Counted(Usage(3, 2))]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controlplane.protocols.anthropic import MessagesSurface
 from controlplane.protocols.anthropic_answer import input_of
-from controlplane.protocols.anthropic_decoder import MessagesDecoder, decode_answer
+from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.base import Usage
 from controlplane.protocols.ir import (
     Answer,
@@ -55,7 +55,7 @@ def test_what_our_own_side_writes_is_read_back_the_same(deltas: list[Delta], dat
     expected = sent(fold(deltas))
     assert fold(read(every_byte(written))) == expected
     assert fold(read(data.draw(cuts(written)))) == expected
-    assert fold(decode_answer(SURFACE.render(REQUEST, fold(deltas), META))) == expected
+    assert fold(MessagesDecoder().whole(SURFACE.render(REQUEST, fold(deltas), META))) == expected
 
 
 USAGE = {
@@ -163,7 +163,7 @@ def test_a_whole_answer_of_a_vendor_is_read():
         "stop_sequence": "X",
         "usage": USAGE,
     }
-    assert joined(decode_answer(json.dumps(body).encode())) == [
+    assert joined(MessagesDecoder().whole(json.dumps(body).encode())) == [
         *(Reasoning("hm", "c2ln"), Text("a"), ToolStart(0, "t", "ls"), ToolArgs(0, '{"p": 1}')),
         *(Counted(Usage(12, 1, 5, cache_written_tokens=4)), Stop("stop_sequence", "X")),
     ]
@@ -212,7 +212,7 @@ def test_an_error_ends_an_answer_wherever_it_stands(
     error: dict[str, str], kind: type[FlockError], message: str
 ):
     event = {"type": "error", "error": error}
-    for deltas in (read([sse(event, {"type": "message_stop"})]), decode_answer(json.dumps(event).encode())):
+    for deltas in (read([sse(event, {"type": "message_stop"})]), MessagesDecoder().whole(json.dumps(event).encode())):
         (failure,) = deltas
         assert isinstance(failure, Failure)
         assert type(failure.error) is kind and failure.error.message == message
@@ -220,7 +220,7 @@ def test_an_error_ends_an_answer_wherever_it_stands(
 
 def test_a_prompt_that_is_too_long_keeps_its_numbers():
     error = {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens > 200000 maximum"}
-    (failure,) = decode_answer(json.dumps({"type": "error", "error": error}).encode())
+    (failure,) = MessagesDecoder().whole(json.dumps({"type": "error", "error": error}).encode())
     assert isinstance(failure, Failure) and isinstance(failure.error, ContextTooLong)
     assert (failure.error.tokens, failure.error.maximum) == (210000, 200000)
     assert json.loads(SURFACE.error(failure.error))["error"] == error
@@ -230,5 +230,5 @@ def test_a_prompt_that_is_too_long_keeps_its_numbers():
     "body", [b"", b"no JSON", b"[1]", b"{}", b'{"error":{"message":"x"}}', b'{"a":"\xff"}']
 )
 def test_what_is_no_answer_is_a_failure(body: bytes):
-    (failure,) = decode_answer(body)
+    (failure,) = MessagesDecoder().whole(body)
     assert isinstance(failure, Failure) and isinstance(failure.error, EngineDied)

@@ -26,7 +26,7 @@ from controlplane.protocols.ir import (
     fold,
 )
 from controlplane.protocols.responses import ResponsesSurface
-from controlplane.protocols.responses_decoder import ResponsesDecoder, decode_answer
+from controlplane.protocols.responses_decoder import ResponsesDecoder
 from flockpy.errors import (
     BadRequest,
     ContextTooLong,
@@ -75,7 +75,7 @@ def test_what_our_own_side_writes_is_read_back_the_same(
     assert fold(read(every_byte(written))) == expected
     assert fold(read(data.draw(cuts(written)))) == expected
     whole = SURFACE.render(request, fold(deltas), META)
-    assert fold(decode_answer(whole)) == expected
+    assert fold(ResponsesDecoder().whole(whole)) == expected
 
 
 VENDOR = b"".join(event for _, event in events(ASKED, SCRIPT, TURN, 7))
@@ -99,7 +99,7 @@ def test_a_vendors_stream_is_read_wherever_it_is_cut():
 
 
 def test_a_whole_answer_amounts_to_the_same_as_its_stream():
-    assert fold(decode_answer(WHOLE)) == fold(read([VENDOR]))
+    assert fold(ResponsesDecoder().whole(WHOLE)) == fold(read([VENDOR]))
 
 
 def test_what_no_piece_told_the_finished_item_tells():
@@ -131,9 +131,9 @@ def test_parts_of_a_summary_are_paragraphs_and_a_thought_is_told_once():
         "status": "completed",
         "output": [{"type": "reasoning", "summary": summary}],
     }
-    assert fold(decode_answer(json.dumps(body).encode())).reasoning == "a\n\nb\n\nc"
+    assert fold(ResponsesDecoder().whole(json.dumps(body).encode())).reasoning == "a\n\nb\n\nc"
     body["output"] = [{"type": "reasoning", "summary": summary, "content": content}]
-    assert fold(decode_answer(json.dumps(body).encode())).reasoning == "raw"
+    assert fold(ResponsesDecoder().whole(json.dumps(body).encode())).reasoning == "raw"
 
 
 def test_names_are_the_clients_again_and_custom_calls_have_their_input_as_an_argument():
@@ -174,7 +174,7 @@ def test_what_a_vendor_does_on_its_own_account_is_passed_over_whatever_it_holds(
     end = {"status": "completed", "output": items}
     streamed = read([sse(*added, *events, *done, {"type": "response.completed", "response": end})])
     assert streamed == [Text("Found."), Stop("stop")]
-    assert decode_answer(json.dumps({"object": "response", **end}).encode()) == [Stop("stop")]
+    assert ResponsesDecoder().whole(json.dumps({"object": "response", **end}).encode()) == [Stop("stop")]
 
 
 def test_an_event_that_should_have_been_read_and_cannot_be_is_a_failure():
@@ -193,7 +193,7 @@ def test_an_event_that_should_have_been_read_and_cannot_be_is_a_failure():
 )
 def test_reasons_to_stop_are_understood(said: dict[str, Any], reason: StopReason):
     (stop,) = read([sse({"type": f"response.{said['status']}", "response": said})])
-    assert stop == Stop(reason) == decode_answer(json.dumps({"object": "response", **said}).encode())[0]
+    assert stop == Stop(reason) == ResponsesDecoder().whole(json.dumps({"object": "response", **said}).encode())[0]
 
 
 def test_a_refusal_is_what_was_said_and_why_it_ended():
@@ -201,7 +201,7 @@ def test_a_refusal_is_what_was_said_and_why_it_ended():
     item = {"type": "message", "content": [{"type": "refusal", "refusal": "I won't."}]}
     streamed = read([sse(delta, {"type": "response.completed", "response": {"status": "completed"}})])
     body = {"object": "response", "status": "completed", "output": [item]}
-    whole = decode_answer(json.dumps(body).encode())
+    whole = ResponsesDecoder().whole(json.dumps(body).encode())
     assert streamed == whole == [Text("I won't."), Stop("content_filter")]
 
 
@@ -240,7 +240,7 @@ def test_an_error_ends_an_answer_whatever_form_it_has(
         read([sse({"type": "error", **error}, {"type": "response.completed", "response": {}})]),
         read([sse({"type": "error", "error": {"type": "x", **error}})]),
         read([sse({"type": "response.failed", "response": failed})]),
-        decode_answer(json.dumps(failed).encode()),
+        ResponsesDecoder().whole(json.dumps(failed).encode()),
     ):
         *counted, failure = deltas
         assert counted in ([], [Counted(Usage(3, 4, 1))])
@@ -257,6 +257,6 @@ def test_an_error_ends_an_answer_whatever_form_it_has(
     ],
 )
 def test_what_is_no_answer_is_a_failure(body: bytes):
-    (failure,) = decode_answer(body)
+    (failure,) = ResponsesDecoder().whole(body)
     assert isinstance(failure, Failure) and isinstance(failure.error, EngineDied)
     assert "/srv" not in failure.error.message
