@@ -113,7 +113,6 @@ async def serve(
         services = Services(
             settings=settings,
             cluster=cluster,
-            hosted=vendors,
             vendors=tuple(vendors.by_name),
             troubles=troubles,
             table=table,
@@ -140,8 +139,8 @@ async def serve(
                     table=table,
                     dispatcher=dispatcher,
                     hosted=hosted,
-                    chains=chains_of(config.router.fallback),
-                    models=fallbacks(places),
+                    configured=chains_of(config.router.fallback),
+                    shipped=fallbacks(places),
                     timeout_s=config.router.fallback.timeout_seconds,
                     slow_s=config.router.latency_fallback_p95_seconds,
                     metrics=metrics,

@@ -93,5 +93,4 @@ def _shown(alias: names.Alias, services: Needs) -> Alias:
 
 
 def _trouble(alias: names.Alias, services: Needs) -> str | None:
-    ids = views.models(services.cluster.state)
-    return names.trouble(alias, ids, lambda name: services.hosted.route(name) is not None)
+    return names.trouble(alias, views.models(services.cluster.state), services.table().is_hosted)

@@ -11,7 +11,7 @@ from controlplane.cluster.join import JoinTokens
 from controlplane.cluster.operations import Operations
 from controlplane.cluster.store import Cluster
 from controlplane.egress.troubles import Troubles
-from controlplane.routing.table import Hosted, RoutingTable
+from controlplane.routing.table import RoutingTable
 from controlplane.tenants.audit import Audit
 from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
@@ -30,7 +30,6 @@ class Services:
 
     settings: Settings
     cluster: Cluster
-    hosted: Hosted
     vendors: Sequence[str]
     troubles: Troubles
     table: Callable[[], RoutingTable]

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from controlplane.egress.base import Headers
+from controlplane.egress.verdict import OWNER
 from controlplane.protocols.base import UNREADABLE
 from flockpy.errors import EngineDied, EngineUnreachable, LeaderRefused
 
@@ -75,13 +76,13 @@ class StandardCredentials:
             log.warning("AWS credentials cannot be had: %s", type(error).__name__)
             raise EngineUnreachable(
                 f"the leader's AWS credentials cannot be had ({type(error).__name__})",
-                hint="whoever runs the leader: aws sts get-caller-identity says more",
+                hint=f"{OWNER}aws sts get-caller-identity says more",
                 retry_after=_RETRY_S,
             ) from None  # its words may hold what a program for credentials printed
         if found is None:
             raise LeaderRefused(
                 "the leader has no AWS credentials",
-                hint="whoever runs the leader: set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                hint=f"{OWNER}set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
                 "or AWS_BEARER_TOKEN_BEDROCK where it starts",
             )
         return found
@@ -199,7 +200,7 @@ def _botocore(part: str) -> Any:
     except ModuleNotFoundError:
         raise LeaderRefused(
             "Bedrock needs a library that the leader lacks",
-            hint="whoever runs the leader: flockpy doctor names the command that installs it",
+            hint=f"{OWNER}flockpy doctor names the command that installs it",
         ) from None
     # What it logs below that holds session tokens and signatures.
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -17,7 +17,7 @@ import msgspec
 from controlplane.egress.aws import ConverseUnframe, Credentials, MessagesUnframe
 from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question, Unframe
 from controlplane.egress.claude import betas, messages_fields
-from controlplane.egress.verdict import verdict
+from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols import converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.base import UNREADABLE, rewrite
@@ -129,7 +129,7 @@ class Bedrock:
             log.warning("Bedrock refuses the leader: %s", message.partition("\n")[0][:300])
             return LeaderRefused(
                 "Bedrock does not let the leader use this model, or does not accept its credentials",
-                hint="whoever runs the leader: its log says why; check its AWS credentials and what they may use",
+                hint=f"{OWNER}its log says why; check its AWS credentials and what they may use",
             )
         if status == 424:  # the model failed, not the request
             status = 502

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, cast
 
 import httpx
 
+from controlplane.egress.verdict import OWNER
 from flockpy.errors import EngineUnreachable
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
@@ -120,7 +121,7 @@ class ApplicationDefault:
 
 
 def _unreachable(why: _NoToken) -> EngineUnreachable:
-    hint = f"whoever runs the leader: {why.hint}"
+    hint = f"{OWNER}{why.hint}"
     return EngineUnreachable(why.message, hint=hint, retry_after=round(REST_S))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.egress.base import Headers, Manner, Posting, Question
-from controlplane.egress.verdict import verdict
+from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols.base import Fields, decode, rewrite
 from controlplane.protocols.ir import Reader, Request
 from controlplane.protocols.responses_decoder import ResponsesDecoder
@@ -99,7 +99,7 @@ class OpenAI:
         if code in _SPENT:
             return LeaderRefused(
                 "openai: the leader's account has nothing left to spend",
-                hint="whoever runs the leader: check the plan and billing of its openai account",
+                hint=f"{OWNER}check the plan and billing of its openai account",
             )
         if (
             status == 404 and message and "model" not in message

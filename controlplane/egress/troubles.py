@@ -2,15 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Final
 
+from controlplane.egress.verdict import OWNER
 from flockpy.clock import Clock
 from flockpy.errors import EngineUnreachable, FlockError
 
 log = logging.getLogger(__name__)
-
-_TO_CLIENTS: Final = "whoever runs the leader: "
-"""Begins what clients are told of a thing that is not theirs to mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Troubles:
         if not isinstance(error, EngineUnreachable):
             return
         before = self._latest.get(vendor)
-        mend = (error.hint or "").removeprefix(_TO_CLIENTS) if said == error.message else ""
+        mend = (error.hint or "").removeprefix(OWNER) if said == error.message else ""
         self._latest[vendor] = Trouble(said, mend, self._clock.wall())
         if before is None or before.message != said:
             log.warning("%s: %s%s", vendor, said, f" ({mend})" if mend else "")

@@ -15,6 +15,8 @@ from flockpy.errors import (
     UnknownModel,
 )
 
+OWNER: Final = "whoever runs the leader: "
+"""Begins the hint of what is not the client's to mend."""
 LONGEST_WAIT: Final = 30
 """Seconds; some clients give up when they are told to wait longer."""
 _TOO_LONG: Final = re.compile(
@@ -33,14 +35,14 @@ def verdict(vendor: str, status: int, message: str, retry_after: int | None) -> 
     if status == 401:
         return LeaderRefused(
             f"{vendor} does not accept the leader's key",
-            hint=f"whoever runs the leader: check its key for {vendor}",
+            hint=f"{OWNER}check its key for {vendor}",
         )
     if status in (402, 403):
         return LeaderRefused(said, hint="it is a matter of the leader's account")
     if status == 404 and not message:  # no word of a model: it is not the vendor that says so
         return EngineUnreachable(
             f"{vendor} is not where it is asked: {said}",
-            hint=f"whoever runs the leader: check the address for {vendor} in router.fallback",
+            hint=f"{OWNER}check the address for {vendor} in router.fallback",
             retry_after=LONGEST_WAIT,
         )
     if status == 404:

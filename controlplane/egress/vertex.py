@@ -10,7 +10,7 @@ import msgspec
 from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
 from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.google import TokenSource
-from controlplane.egress.verdict import verdict
+from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols import gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
@@ -139,7 +139,7 @@ class Vertex:
             # What the leader's account may not do is not the client's mistake, nor its business.
             return LeaderRefused(
                 f"{_NAME} does not let the leader's account use this model",
-                hint="whoever runs the leader: enable aiplatform.googleapis.com in the project, enable the model in "
+                hint=f"{OWNER}enable aiplatform.googleapis.com in the project, enable the model in "
                 "its Model Garden, and give the account roles/aiplatform.user",
             )
         wait = retry_after if retry_after is not None else _wait(said)

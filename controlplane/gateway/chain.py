@@ -38,7 +38,7 @@ class Late(EngineUnreachable):
 
 
 class Chain:
-    """`chains`: see `routing.chains`; they go over `models`, those of the catalog by model id.
+    """`configured` (see `routing.chains`) go over `shipped`, those of the catalog by model id.
 
     `timeout_s`: how long a model that is not the last may take to its first byte, waiting in line and being loaded
     included. `slow_s`: a model whose 95th percentile of that was lately above it goes to the end; 0: never.
@@ -50,20 +50,20 @@ class Chain:
         table: Callable[[], RoutingTable],
         dispatcher: Dispatcher,
         hosted: HostedForwarder,
-        chains: Chains,
-        models: Chains,
+        configured: Chains,
+        shipped: Chains,
         timeout_s: float,
         slow_s: float,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._current = table
-        self._table: RoutingTable | None = None
+        self._current_table = table
+        self._table: RoutingTable | None = None  # the one that `_by_model` was made of
         self._dispatcher = dispatcher
         self._hosted = hosted
-        self._written = chains
-        self._models = models
-        self._chains: Chains = {}
+        self._configured = configured
+        self._shipped = shipped
+        self._by_model: Chains = {}
         self._timeout_s = timeout_s
         self._latencies = Latencies(slow_s)
         self._metrics = metrics
@@ -75,11 +75,11 @@ class Chain:
 
         Raises FlockError, Refused, ClientGone: when nobody could answer, what tells most of why.
         """
-        table = self._current()
-        if table is not self._table:  # what the names in them stand for has changed
-            self._table, self._chains = table, {**self._models, **by_model(self._written, table)}
+        table = self._current_table()
+        if table is not self._table:  # what the names in chains stand for has changed
+            self._table, self._by_model = table, {**self._shipped, **by_model(self._configured, table)}
         asked = job.route
-        further = self._chains.get(asked.model_id) or asked.fallback
+        further = self._by_model.get(asked.model_id) or asked.fallback
         routes = self._in_order(job, behind(asked, further, table)) if further else []
         if len(routes) < 2:
             await self._ask(job)
@@ -90,11 +90,8 @@ class Chain:
             if route is not job.route:
                 try:
                     leg = prepare(job, route)
-                except (
-                    BadRequest,
-                    QuotaSpent,
-                ):  # the model asked for might have taken it: nobody is to blame
-                    continue
+                except (BadRequest, QuotaSpent):
+                    continue  # the model asked for might have taken it: nobody is to blame
                 job.take(leg)
             if passed and passed[0] is not route:
                 self._pass_over(job, *passed, to=route)
@@ -117,7 +114,7 @@ class Chain:
                 return
         if told is None:
             raise TypeError(f"nobody was asked for {asked.model_id}")
-        raise self._spent(job, told, passed)
+        raise self._nobody_answered(job, told, passed)
 
     def _in_order(self, job: Job, further: tuple[Route, ...]) -> list[Route]:
         """The model asked for and those behind it that can serve this request, slow ones last."""
@@ -176,10 +173,10 @@ class Chain:
         if first_byte is not None:
             self._latencies.observe(route.model_id, first_byte - began, self._clock.monotonic())
 
-    def _spent(
+    def _nobody_answered(
         self, job: Job, told: FlockError | Refused, passed: tuple[Route, str] | None
     ) -> FlockError | Refused:
-        """What its client is told when nobody could answer."""
+        """What its client is told."""
         call = job.call
         last = call.attempts[-1].decision.model_id if call.attempts else ""
         if passed and last != call.model:  # else it is named as the one that was asked

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.base import UNREADABLE, Fields, rewrite
-from controlplane.protocols.responses_dialect import is_ours as is_openais
+from controlplane.protocols.responses_dialect import is_openais
 
 _Blocks = list[msgspec.Raw]
 

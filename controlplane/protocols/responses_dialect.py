@@ -69,8 +69,8 @@ def render_request(request: Request, *, model: str, stream: bool) -> bytes:
     return msgspec.json.encode({name: value for name, value in body.items() if value is not None})
 
 
-def is_ours(signature: str) -> bool:
-    """Whether a thought's proof of origin is this vendor's: all of it is encrypted content, which has the form of a
+def is_openais(signature: str) -> bool:
+    """Whether a thought's proof of origin is OpenAI's: all of it is encrypted content, which has the form of a
     Fernet token. Other vendors' are base64 of protocol buffers and cannot begin so; one of them is a 400 here."""
     return _ENCRYPTED.fullmatch(signature) is not None
 
@@ -136,7 +136,7 @@ def _turn(message: Assistant, answered: set[str]) -> list[_Object]:
     """Reasoning must be followed by what it led to."""
     items: list[_Object] = []
     if message.text or message.calls:
-        items += [_thought(thought) for thought in message.thoughts if is_ours(thought.signature)]
+        items += [_thought(thought) for thought in message.thoughts if is_openais(thought.signature)]
     if message.text:
         content: _Object = {"type": "output_text", "text": message.text, "annotations": []}
         items.append({"type": "message", "role": "assistant", "content": [content]})

@@ -78,7 +78,7 @@ def find(model_id: str, table: RoutingTable) -> Route | None:
 
 
 def _meaning(name: str, table: RoutingTable) -> str | None:
-    return meaning(name, table.routes, table.names, lambda name: table.hosted.route(name) is not None)
+    return meaning(name, table.routes, table.names, table.is_hosted)
 
 
 def near_names(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:

@@ -85,6 +85,10 @@ class RoutingTable:
     names: Names = field(default_factory=Names)
     hosted: Hosted = field(default_factory=NoneHosted)
 
+    def is_hosted(self, name: str) -> bool:
+        """Whether a vendor that may be asked has a model of this id."""
+        return self.hosted.route(name) is not None
+
     @property
     def aliases(self) -> Mapping[str, str]:
         """Where each exact alias leads when nothing is known of the request: to a model's id, installed or not."""

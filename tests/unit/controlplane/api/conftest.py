@@ -19,7 +19,7 @@ from controlplane.cluster.store import Cluster
 from controlplane.egress.troubles import Troubles
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.listener import Listener
-from controlplane.routing.table import NoneHosted, build_table
+from controlplane.routing.table import build_table
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -140,7 +140,6 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
         ledger=ledger,
         usage=Usage(database, clock),
         requests=requests,
-        hosted=NoneHosted(),
         vendors=(),
         troubles=Troubles(clock),
         table=lambda: build_table(cluster.state, ""),

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from controlplane.egress.anthropic import Anthropic
 from controlplane.egress.registry import Vendors
+from controlplane.routing.table import build_table
 from flockpy.catalog import folders, load_vendors
 from flockpy.errors import EngineUnreachable
 from tests.unit.controlplane.api.conftest import World, a_client
@@ -26,7 +27,8 @@ async def test_their_models_are_shown_with_their_prices(world: World):
     hosted = Vendors(
         [Anthropic("s3cret", "https://api.example")], load_vendors(folders()), ("claude-opus-*",)
     )
-    async with a_client(replace(world.services, hosted=hosted)) as client:
+    table = build_table(world.services.cluster.state, "", hosted=hosted)
+    async with a_client(replace(world.services, table=lambda: table)) as client:
         answer = await client.get("/admin/v1/vendors/models", headers=world.as_admin())
     models = {model["id"]: model for model in answer.json()["items"]}
     assert models["claude-opus-5"]["price"]["output"] > models["claude-opus-5"]["price"]["input"] > 0

@@ -26,7 +26,7 @@ from controlplane.protocols.ir import (
     User,
 )
 from controlplane.protocols.responses import ResponsesSurface
-from controlplane.protocols.responses_dialect import is_ours, render_request, sent_name
+from controlplane.protocols.responses_dialect import is_openais, render_request, sent_name
 from tests.simulators.openai_models import encrypted
 from tests.simulators.openai_rules import refusals
 
@@ -134,7 +134,7 @@ def test_a_conversation_is_put_so_that_the_vendor_takes_it():
     ],
 )
 def test_only_what_openai_encrypted_is_given_back_to_it(signature: str, ours: bool):
-    assert is_ours(signature) is ours
+    assert is_openais(signature) is ours
 
 
 def test_nothing_is_stored_and_reasoning_comes_back_encrypted():

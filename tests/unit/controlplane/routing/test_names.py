@@ -220,7 +220,7 @@ def test_a_vendors_name_goes_to_the_vendor_that_may_be_asked(
 def test_an_alias_for_a_vendors_model_does_something() -> None:
     alias = Alias("cheap", "gpt-5-mini", "command")
     assert trouble(alias, ABROAD.routes) == "gpt-5-mini is not installed"
-    assert trouble(alias, ABROAD.routes, lambda name: ABROAD.hosted.route(name) is not None) is None
+    assert trouble(alias, ABROAD.routes, ABROAD.is_hosted) is None
 
 
 def test_shipped_names_hold_until_something_else_is_said_of_them() -> None:
