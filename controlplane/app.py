@@ -23,6 +23,7 @@ from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
 from controlplane.gateway.hosted import HostedForwarder
+from controlplane.gateway.hosted_counting import HostedCounter
 from controlplane.gateway.listener import Listener
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.plane import DataPlane
@@ -153,7 +154,9 @@ async def serve(
                 unmended=frozenset(config.router.unmended_models.split()),
             ),
             questions=Questions(
-                table=table, installed=lambda: models(cluster.state), counter=Counter(client, hosted, table)
+                table=table,
+                installed=lambda: models(cluster.state),
+                counter=Counter(client, HostedCounter(outside, vendors.by_name), table),
             ),
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,

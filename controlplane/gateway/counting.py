@@ -1,4 +1,4 @@
-"""How many tokens a prompt has: asked of an engine that serves the model, over the template with system and tools."""
+"""How many tokens a prompt has: asked of whoever serves the model, over the template with system and tools."""
 
 import logging
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import msgspec
 
 from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call
-from controlplane.gateway.hosted import HostedForwarder
+from controlplane.gateway.hosted_counting import HostedCounter
 from controlplane.gateway.outbound import translated
 from controlplane.gateway.pipeline import unknown_model
 from controlplane.gateway.upstream import head_of
@@ -40,7 +40,9 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class Counter:
-    def __init__(self, client: Client, hosted: HostedForwarder, table: Callable[[], RoutingTable]) -> None:
+    """`client`: connections to engines."""
+
+    def __init__(self, client: Client, hosted: HostedCounter, table: Callable[[], RoutingTable]) -> None:
         self._client = client
         self._hosted = hosted
         self._table = table
@@ -48,7 +50,7 @@ class Counter:
     async def count(self, call: Call, request: Request, body: bytes, headers: Headers) -> int:
         """Tokens of the prompt that `request` was read from `body` for; `headers` are the client's.
 
-        Where no engine can tell, an estimate that errs high, which the call's `estimated` says. Raises UnknownModel,
+        Where nobody can tell, an estimate that errs high, which the call's `estimated` says. Raises UnknownModel,
         Forbidden, and what a vendor refuses.
         """
         size = len(body)

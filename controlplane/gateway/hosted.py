@@ -1,9 +1,8 @@
 """One try with a vendor: bytes pass as they are where the client speaks its protocol, else they are told anew."""
 
 import asyncio
-import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -17,32 +16,20 @@ from controlplane.gateway.heard import Heard, Unframed
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.outbound import Shaped
-from controlplane.gateway.passed import asked_headers, head_of, passed_headers, wait_of
-from controlplane.gateway.refused import MAX_REFUSAL, Refused, refusal, unreadable
+from controlplane.gateway.passed import asked_headers, head_of, passed_headers
+from controlplane.gateway.refused import Refused, refusal, unreadable
 from controlplane.gateway.stream import Events, Tap
-from controlplane.protocols.anthropic_thoughts import own_thoughts
-from controlplane.protocols.base import UNREADABLE, Surface, read_fields
+from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
 from flockpy.clock import Clock
 from flockpy.errors import EngineDied, EngineUnreachable, FlockError
-from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, HttpError, Silent, origin_of
-
-log = logging.getLogger(__name__)
+from flockpy.http import Client, ConnectError, Exchange, ExchangeBroken, Head, Silent, origin_of
 
 MAX_ANSWER: Final = 256 * 2**20
-COUNT_S: Final = 30.0
-"""How long a count of tokens may take, after which an estimate has to do."""
 _JSON: Final = b"application/json"
 _ERROR_EVENT: Final = re.compile(rb"(?:^|\n)event: ?(?:error|response\.failed)\r?\n")
-
-
-class _Counted(msgspec.Struct):
-    input_tokens: int
-
-
-_COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class HostedForwarder:
@@ -99,37 +86,6 @@ class HostedForwarder:
             if call.first_byte is None:
                 raise EngineUnreachable(f"{vendor.name} did not answer: {error}", retry_after=2) from None
             raise EngineDied(f"{vendor.name} broke off: {error}", retry_after=1) from None
-
-    async def count(self, route: Route, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-        """Tokens of the prompt in the body of a Messages request, as the model's vendor counts them; None where it
-        does not. Raises FlockError for its refusal."""
-        vendor = self._vendors[route.vendor]
-        body, _ = own_thoughts(body)
-        fields, asked = read_fields(body), asked_headers(headers)
-        posting = await vendor.counting(
-            Question("messages", route.model_id, False, body, fields, None, asked)
-        )
-        if posting is None:
-            return None
-        try:
-            async with asyncio.timeout(COUNT_S):
-                exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
-                try:
-                    while isinstance(answer := await exchange.head(), Silent):
-                        pass
-                    told = await exchange.body(MAX_REFUSAL)
-                finally:
-                    exchange.abort()
-        except (HttpError, TimeoutError) as error:
-            log.warning("%s counted no tokens: %s", vendor.name, error or "it took too long")
-            return None
-        if answer.status >= 400:
-            told = Hush(posting.headers).whole(told)
-            raise vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
-        try:
-            return _COUNTED.decode(told).input_tokens
-        except UNREADABLE:
-            return None
 
     async def _exchange(self, job: Job, vendor: Vendor, posting: Posting, exchange: Exchange) -> None:
         call = job.call
