@@ -1,29 +1,22 @@
-"""The checks of ``flockpy doctor``. Each answers findings; none changes anything."""
+"""The checks of ``flockpy doctor`` on this machine. Each answers findings; none changes anything."""
 
-import importlib.util
 import os
-import shlex
 import shutil
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.cli import probe
-from flockpy.cli.client import Api, ApiError, admin_key, local_url, running_url
-from flockpy.cli.output import ago
+from flockpy.cli.client import url_here
 from flockpy.cli.up import see_that_port_is_free
-from flockpy.config import Fallback, split_listen
+from flockpy.config import split_listen
 from flockpy.engines import DRIVERS
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
-from flockpy.outside import kept_home, may_be_asked
 from flockpy.settings import Settings
 from flockpy.units import bytes_text, duration_text
 
@@ -117,7 +110,7 @@ def clock(settings: Settings) -> Iterator[Finding]:
 def port(settings: Settings) -> Iterator[Finding]:
     host, number = split_listen(settings.config.listen)
     if held := holder(settings.data.up_lock):
-        ready = probe.is_ready(_here(settings))
+        ready = probe.is_ready(url_here(settings))
         state: State = "ok" if ready else "problem"
         words = "is ready" if ready else "is not ready"
         yield Finding("leader", state, f"runs (pid {held.pid}) and {words}", "" if ready else "flockpy logs")
@@ -131,56 +124,6 @@ def port(settings: Settings) -> Iterator[Finding]:
         yield Finding("leader", "note", "does not run", "flockpy up")
 
 
-def nodes(settings: Settings) -> Iterator[Finding]:
-    if holder(settings.data.up_lock) is None:
-        return
-    try:
-        found = Api(_here(settings), admin_key(settings)).items("/nodes")["items"]
-    except ApiError as error:
-        yield Finding("nodes", "problem", error.message, error.hint or "")
-        return
-    for node in found:
-        name = f"{node['hostname']} ({node['id']})"
-        if node["state"] == "ready":
-            yield Finding("nodes", "ok", f"{name} is ready")
-        else:
-            yield Finding("nodes", "problem", f"{name} is {node['state']}", f"flockpy logs {node['id']}")
-
-
-def aliases(settings: Settings) -> Iterator[Finding]:
-    """Second names that lead nowhere: requests for them are refused."""
-    if holder(settings.data.up_lock) is None:
-        return
-    try:
-        found = Api(_here(settings), admin_key(settings)).items("/aliases")["items"]
-    except ApiError as error:
-        yield Finding("aliases", "problem", error.message, error.hint or "")
-        return
-    for alias in found:
-        if alias["trouble"]:
-            name = alias["name"]
-            mend = f"flockpy model alias remove {shlex.quote(name)}"
-            mend = (
-                f"take router.aliases.{name} out of {settings.file}" if alias["source"] == "config" else mend
-            )
-            yield Finding("aliases", "note", f"{name} does nothing: {alias['trouble']}", mend)
-
-
-def chains(settings: Settings) -> Iterator[Finding]:
-    """Names in chains that lead nowhere: whoever stands there is not asked."""
-    if not settings.config.router.fallback.chains or holder(settings.data.up_lock) is None:
-        return
-    try:
-        found = Api(_here(settings), admin_key(settings)).items("/chains")["items"]
-    except ApiError as error:
-        yield Finding("chains", "problem", error.message, error.hint or "")
-        return
-    for chain in found:
-        for trouble in chain["troubles"]:
-            mend = f"change router.fallback.chains.{chain['name']} in {settings.file}"
-            yield Finding("chains", "note", f"the chain of {chain['name']}: {trouble}", mend)
-
-
 def catalog(settings: Settings) -> Iterator[Finding]:
     """Files of the configured folders, which stop the start when they are wrong."""
     places = folders(settings.config.catalog_dir)
@@ -192,75 +135,6 @@ def catalog(settings: Settings) -> Iterator[Finding]:
     for place in places:
         if not place.is_dir():
             yield Finding("catalog", "problem", f"there is no folder {place}", "mend catalog_dir")
-
-
-def vendors(settings: Settings) -> Iterator[Finding]:
-    """Who outside may be asked, and whether they can be: by the leader that runs, else by one that would be started."""
-    fallback, sources, troubled = settings.config.router.fallback, settings.sources, []
-    if holder(settings.data.up_lock) is not None:
-        try:
-            api = Api(_here(settings), admin_key(settings))
-            fallback, sources = _of_the_leader(api.get("/config"))
-            troubled = [vendor for vendor in api.items("/vendors")["items"] if vendor["trouble"]]
-        except ApiError as error:
-            yield Finding("vendors", "problem", error.message, error.hint or "")
-            return
-    asked = may_be_asked(fallback, sources)
-    for line in asked:
-        yield Finding("vendors", "ok", line)
-    if not asked:
-        yield Finding(
-            "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
-        )
-        return
-    for key, packages in (
-        ("bedrock_region", {"botocore": "botocore"}),
-        ("vertex_project", {"google.auth": "google-auth", "requests": "requests"}),
-    ):
-        missing = [package for module, package in packages.items() if not _importable(module)]
-        if getattr(fallback, key) and missing:
-            lacks = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-            install = f"{shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
-            yield Finding("vendors", "problem", f"router.fallback.{key} is set, but {lacks}", install)
-            troubled = [vendor for vendor in troubled if not key.startswith(vendor["id"])]
-    for vendor in troubled:
-        message = f"{vendor['trouble']} ({ago(vendor['trouble_at'])})"
-        address = f"router.fallback.{vendor['id']}_url"
-        mend = vendor["mend"] or f"see that this machine is online and reaches it; {address} says where it is"
-        yield Finding("vendors", "problem", message, mend)
-
-
-def _of_the_leader(shown: dict[str, Any]) -> tuple[Fallback, dict[str, str]]:
-    """Its section on vendors, with ``***`` for keys, and where it has that from: its environment may be another."""
-    section = "router.fallback."
-    values = {k.removeprefix(section): v for k, v in shown["values"].items() if k.startswith(section)}
-    return msgspec.convert(values, Fallback), shown["sources"]
-
-
-ALL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    machine,
-    data_directory,
-    disk,
-    clock,
-    port,
-    nodes,
-    aliases,
-    chains,
-    catalog,
-    vendors,
-)
-
-
-def _here(settings: Settings) -> str:
-    """The leader of this machine, which may have been started with ``--listen``."""
-    return running_url(settings) or local_url(settings.config.listen, "127.0.0.1")
-
-
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package that the module is in
-        return False
 
 
 def _avx2(there: bool) -> Finding:

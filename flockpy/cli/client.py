@@ -156,6 +156,11 @@ def running_url(settings: Settings) -> str:
         return ""
 
 
+def url_here(settings: Settings) -> str:
+    """Where the leader of this machine is reached from this machine; it may have been started with ``--listen``."""
+    return running_url(settings) or local_url(settings.config.listen, "127.0.0.1")
+
+
 def local_url(listen: str, name: str = "localhost") -> str:
     """The address of a `listen` value for this machine; `name` stands for loopback."""
     host, port = split_listen(listen)

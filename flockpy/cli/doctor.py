@@ -14,7 +14,7 @@ _SIGNS = {"ok": ("✔", "green"), "note": ("•", "yellow"), "problem": ("✘", 
 
 def doctor(as_json: AsJson = False) -> None:
     """Check hardware, engines, ports, disk, clock, files and configuration; says what mends each finding."""
-    from flockpy.cli import checks
+    from flockpy.cli import checks, leader_checks
 
     try:
         settings = load(os.environ)
@@ -26,7 +26,19 @@ def doctor(as_json: AsJson = False) -> None:
             str(settings.file) if settings.file.exists() else f"{settings.file} is not there, and need not be"
         )
         found = [checks.Finding("configuration", "ok", told)]
-        found += [finding for check in checks.ALL for finding in check(settings)]
+        for check in (
+            checks.machine,
+            checks.data_directory,
+            checks.disk,
+            checks.clock,
+            checks.port,
+            leader_checks.nodes,
+            leader_checks.aliases,
+            leader_checks.chains,
+            checks.catalog,
+            leader_checks.vendors,
+        ):
+            found += check(settings)
     problems = sum(finding.state == "problem" for finding in found)
     if as_json:
         items = [{name: getattr(f, name) for name in f.__slots__} for f in found]

@@ -7,6 +7,9 @@ from flockpy.cli.client import Api
 from flockpy.units import count_text, dollars_text
 
 
+_RATES = {"input": "in", "cache_read": "from the cache", "cache_write": "into the cache", "output": "out"}
+
+
 def in_words(api: Api) -> str:
     """``anthropic, openai (gave no answer: flockpy doctor)``; "" when none may be asked."""
     vendors = api.items("/vendors")["items"]
@@ -69,9 +72,6 @@ def _rates(price: dict[str, Any]) -> str:
     return ", ".join(
         f"{dollars_text(price[n])} {shown}" for n, shown in _RATES.items() if price.get(n) is not None
     )
-
-
-_RATES = {"input": "in", "cache_read": "from the cache", "cache_write": "into the cache", "output": "out"}
 
 
 def _rate(price: dict[str, Any] | None, name: str) -> str:

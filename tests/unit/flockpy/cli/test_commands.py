@@ -288,7 +288,7 @@ def test_doctor_says_which_vendors_may_be_asked_and_what_they_still_need(
     assert told() == [("ok", "none has a key: nothing leaves the cluster", "")]
     monkeypatch.setenv("ANTHROPIC_API_KEY", "s3cret-of-a-vendor")
     monkeypatch.setenv("FLOCK_BEDROCK_REGION", "us-east-1")
-    monkeypatch.setattr("flockpy.cli.checks._importable", lambda module: False)
+    monkeypatch.setattr("flockpy.cli.leader_checks._importable", lambda module: False)
     anthropic, bedrock, missing = told()
     assert anthropic == ("ok", "claude-… goes to Anthropic: ANTHROPIC_API_KEY is set", "")
     assert bedrock[0] == "ok"
