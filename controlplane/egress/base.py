@@ -1,6 +1,6 @@
 """What a vendor is: hosted models that stand beside the cluster's own, asked only when an admin gave a key.
 
-To add a vendor: one file here with a class of this shape, its line in the registry, its prices in ``catalog/vendors``.
+To add one: a file here with a class of the shape of `Vendor`, and the steps that CONTRIBUTING names.
 """
 
 from collections.abc import Callable
