@@ -1,7 +1,8 @@
 """A neutral request as the body of Bedrock's Converse and ConverseStream. Pure.
 
-One body for every family of models behind it, but each family refuses parameters that it does not know, so these are
-told by the model's name; what a family cannot be told by a parameter stands in its instructions.
+One body for every family of models behind it but Anthropic's, which are asked in their own protocol. Each family refuses
+parameters that it does not know, so these are told by the model's name; what a family cannot be told by a parameter
+stands in its instructions.
 """
 
 import re
@@ -14,10 +15,8 @@ from controlplane.protocols.converse_turns import conversation, has_tools, wire_
 from controlplane.protocols.ir import Assistant, JsonFormat, Named, Request
 
 _Object = dict[str, Any]
-_FORCED: Final = re.compile(r"anthropic\.claude|amazon\.nova|mistral\.")
-"""Families that can be told to call some tool."""
-_NAMED: Final = re.compile(r"anthropic\.claude|amazon\.nova")
-"""Families that can be told which."""
+_FORCED: Final = re.compile(r"amazon\.nova|mistral\.")
+"""Families that can be told to call some tool; Nova can be told which."""
 _FORMED: Final = re.compile(r"qwen\.|deepseek\.v3|google\.|nvidia\.|minimax\.|moonshot")
 """Families whose answers can be held to a JSON schema."""
 _UNINSTRUCTED: Final = re.compile(
@@ -27,7 +26,7 @@ _UNINSTRUCTED: Final = re.compile(
 _NOVA: Final = re.compile(r"amazon\.nova")
 _NOVA_THINKS: Final = re.compile(r"amazon\.nova-2")
 _GPT: Final = re.compile(r"openai\.")
-_TOP_K: Final = {"anthropic.": "top_k", "mistral.": "top_k", "cohere.": "k"}
+_TOP_K: Final = {"mistral.": "top_k", "cohere.": "k"}
 _EFFORTS: Final = {
     "minimal": "low",
     "low": "low",
@@ -92,7 +91,7 @@ def _tools(request: Request, model: str, used: bool) -> tuple[list[_Object], _Ob
             return [], None, []
         return tools or _remembered(request), None, ["Answer without calling any tool."]
     match request.tool_choice:
-        case Named(name) if _NAMED.search(model):
+        case Named(name) if _NOVA.search(model):
             return tools, {"tool": {"name": wire_name(name)}}, []
         case Named(name):
             return tools, None, [f"Answer with a call of the tool {wire_name(name)}."]

@@ -28,14 +28,11 @@ from controlplane.protocols.ir import (
 from flockpy.errors import BadRequest
 
 _Object = dict[str, Any]
-_STATUS: Final = re.compile(r"anthropic\.claude|amazon\.nova")
-"""Families whose tool results may hold pictures and say that they are errors."""
-_CLAUDE: Final = re.compile(r"anthropic\.claude")
-"""It alone takes back its own thoughts, and what a user says beside the results of tools."""
+_NOVA: Final = re.compile(r"amazon\.nova")
+"""Its tool results may hold pictures and say that they are errors, and it goes on where the model's turn ends; other
+families refuse all of that."""
 _APART: Final = re.compile(r"(?:^|\.)(?:ai21|cohere|meta|mistral)\.")
 """Families that refuse what is said beside a call."""
-_PREFILLED: Final = re.compile(r"anthropic\.claude|amazon\.nova")
-"""Families that go on where the model's turn ends; others refuse a conversation that ends with it."""
 _HEARING: Final = re.compile(r"voxtral|nova-2-omni")
 _AUDIO: Final = frozenset({"aac", "flac", "m4a", "mp3", "mp4", "ogg", "opus", "pcm", "wav", "webm"})
 _PICTURE: Final = re.compile(r"data:image/(png|jpe?g|gif|webp)(?:;[^,;]*)*;base64,", re.IGNORECASE)
@@ -63,8 +60,7 @@ def conversation(messages: Iterable[Message], model: str) -> tuple[list[str], li
 class _Turns:
     def __init__(self, model: str) -> None:
         self._model = model
-        self._status = _STATUS.search(model) is not None
-        self._claude = _CLAUDE.search(model) is not None
+        self._nova = _NOVA.search(model) is not None
         self._head: list[str] = []
         self._turns: list[_Object] = []
 
@@ -79,7 +75,7 @@ class _Turns:
             case ToolResult():
                 self._say("user", self._result(message))
             case Assistant():
-                self._say("assistant", self._assistant(message))
+                self._say("assistant", _assistant(message))
 
     def end(self) -> tuple[list[str], list[_Object]]:
         head = [text for text in self._head if text.strip()]
@@ -90,7 +86,7 @@ class _Turns:
         if self._turns[0]["role"] != "user":
             self._turns.insert(0, {"role": "user", "content": _text("(the conversation goes on)")})
         last = self._turns[-1]
-        if last["role"] != "user" and (_calls(last) or not _PREFILLED.search(self._model)):
+        if last["role"] != "user" and (_calls(last) or not self._nova):
             content = [] if _calls(last) else _text("(go on)")
             self._turns.append({"role": "user", "content": content})
         called: list[str] = []
@@ -105,7 +101,7 @@ class _Turns:
         role, user = turn["role"], turn["role"] == "user"
         tools = [block for block in turn["content"] if "toolUse" in block or "toolResult" in block]
         others = [block for block in turn["content"] if block not in tools]
-        together = self._claude if user else not _APART.search(self._model)
+        together = not user and not _APART.search(self._model)
         if together or not (tools and others):
             return [turn]
         first, last = (tools, others) if user else (others, tools)
@@ -141,33 +137,18 @@ class _Turns:
         """The result, and behind it what it cannot hold."""
         content = self._parts(message.parts)
         attached: list[_Object] = []
-        if not self._status:
+        if not self._nova:
             attached = [block for block in content if "text" not in block]
             content = [block for block in content if "text" in block]
         if attached:
             attached = [*_text(f"(attached by the tool result {message.call_id})"), *attached]
             content = content or _text("(attached to the next message)")
         result: _Object = {"toolUseId": wire_name(message.call_id), "content": content or _text("(nothing)")}
-        if message.is_error and self._status:
+        if message.is_error and self._nova:
             result["status"] = "error"
         elif message.is_error:
             result["content"] = [*_text("Error:"), *result["content"]]
         return [{"toolResult": result}, *attached]
-
-    def _assistant(self, message: Assistant) -> list[_Object]:
-        blocks: list[_Object] = []
-        if self._claude:
-            for thought in message.thoughts:
-                if ":" in thought.signature:  # another vendor's
-                    continue
-                if thought.redacted:
-                    blocks.append({"reasoningContent": {"redactedContent": thought.signature}})
-                elif thought.signature:
-                    said = {"text": thought.text, "signature": thought.signature}
-                    blocks.append({"reasoningContent": {"reasoningText": said}})
-        if message.text.strip():
-            blocks += _text(message.text)
-        return blocks + [_call(call) for call in message.calls]
 
 
 def has_tools(turns: Iterable[_Object]) -> bool:
@@ -210,6 +191,12 @@ def _picture(url: str) -> _Object:
         field="messages",
         hint="send it along as a PNG, JPEG, GIF or WebP: data:image/png;base64,…",
     )
+
+
+def _assistant(message: Assistant) -> list[_Object]:
+    """Without its thoughts: none of the families that are asked so takes them back."""
+    said = _text(message.text) if message.text.strip() else []
+    return said + [_call(call) for call in message.calls]
 
 
 def _call(call: ToolCall) -> _Object:

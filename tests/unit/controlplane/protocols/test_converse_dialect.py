@@ -41,11 +41,10 @@ SURFACES = {
     "/v1/chat/completions": TranslatedChat(),
     "/v1/responses": ResponsesSurface(),
 }
-CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA, NOVA_2 = "amazon.nova-lite-v1:0", "us.amazon.nova-2-lite-v1:0"
 LLAMA, MISTRAL = "us.meta.llama3-3-70b-instruct-v1:0", "mistral.mistral-large-2402-v1:0"
 GPT, QWEN = "openai.gpt-oss-120b-1:0", "qwen.qwen3-32b-v1:0"
-MODELS = (CLAUDE, NOVA, NOVA_2, LLAMA, MISTRAL, GPT, QWEN)
+MODELS = (NOVA, NOVA_2, LLAMA, MISTRAL, GPT, QWEN)
 HI = User((TextPart("hi"),))
 PICTURE = ImagePart("data:image/jpg;base64,iVBO")
 TOOL = Tool("ls", "lists", msgspec.Raw(b'{"properties":{}}'))
@@ -110,8 +109,7 @@ def test_a_recorded_request_of_a_real_client_is_put_so_that_no_family_refuses_it
 
 def test_turns_are_put_so_that_they_are_taken():
     calls = (ToolCall("functions.ls:0", "ls", ""), ToolCall("b", "ls", '{"a": '), ToolCall("c", "ls", "{}"))
-    own = (Thought("mine"), Thought("hm", "c2ln"), Thought("", "ZGF0", redacted=True))
-    thoughts = (*own, Thought("theirs", "gemini:c2ln"))
+    thoughts = (Thought("mine"), Thought("hm", "c2ln"), Thought("", "ZGF0", redacted=True))
     conversation = (
         *(System("a"), System("b"), HI, User((TextPart(" "), AudioPart("UklG", "wav")))),
         *(Assistant("look", thoughts, calls), System("now"), ToolResult("functions.ls:0", (TextPart("x"),))),
@@ -122,15 +120,13 @@ def test_turns_are_put_so_that_they_are_taken():
             HI,
         ),
     )
-    body = rendered(*conversation, model=CLAUDE, tools=(TOOL,))
+    body = rendered(*conversation, tools=(TOOL,))
     assert body["system"] == [{"text": "a\n\nb"}]
-    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
-    user, assistant, results = (turn["content"] for turn in body["messages"])
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant"] * 2 + ["user"]
+    user, assistant, results, noted, others = (turn["content"] for turn in body["messages"])
     dotted = wire_name("functions.ls:0")
     assert user == [{"text": "hi"}, {"text": "(a recording, which cannot be heard here)"}]
     assert assistant == [
-        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}},
-        {"reasoningContent": {"redactedContent": "ZGF0"}},
         {"text": "look"},
         {"toolUse": {"toolUseId": dotted, "name": "ls", "input": {}}},
         {"toolUse": {"toolUseId": "b", "name": "ls", "input": {"_raw": '{"a": '}}},
@@ -141,6 +137,9 @@ def test_turns_are_put_so_that_they_are_taken():
         {"toolResult": {"toolUseId": dotted, "content": [{"text": "x"}]}},
         {"toolResult": {"toolUseId": "b", "content": [picture], "status": "error"}},
         {"toolResult": {"toolUseId": "c", "content": [{"text": "(no result)"}]}},
+    ]
+    assert noted == [{"text": "(noted)"}]
+    assert others == [
         {"text": "<system>\nnow\n</system>"},
         {"text": f"(the tool result {wire_name('?')})"},
         {"text": "lost"},
@@ -152,7 +151,7 @@ def test_turns_are_put_so_that_they_are_taken():
         [{"text": "(go on)"}],
         [{"text": "(noted)"}],
     )
-    assert apart[3] == assistant[3:]
+    assert apart[3] == assistant[1:]
     told = {"toolUseId": "b", "content": [{"text": "Error:"}, {"text": "(attached to the next message)"}]}
     assert apart[4][1] == {"toolResult": told}
     assert (picture in apart[6], apart[6][-1]) == (True, {"text": "hi"})
@@ -275,7 +274,7 @@ def test_how_to_sample_and_when_to_stop_is_told_as_far_as_it_is_known():
     }
     assert body["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 3}}
     assert body["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
-    assert rendered(**asked, model=CLAUDE)["additionalModelRequestFields"] == {"top_k": 3}
+    assert rendered(**asked, model=MISTRAL)["additionalModelRequestFields"] == {"top_k": 3}
     assert "additionalModelRequestFields" not in rendered(**asked, model=LLAMA)
 
 

@@ -15,7 +15,6 @@ GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "converse"
 SURFACE = MessagesSurface()
 REQUEST, META = Request("m", ()), Meta("9f", "m", 1760000000, prompt_tokens=7)
 FAMILIES = {
-    "claude": "anthropic.claude-sonnet-4-5-20250929-v1:0",
     "nova": "amazon.nova-lite-v1:0",
     "llama": "us.meta.llama3-3-70b-instruct-v1:0",
 }
