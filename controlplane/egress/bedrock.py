@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from controlplane.egress.aws import ConverseUnframe, Credentials, MessagesUnframe
+from controlplane.egress.aws import Credentials
+from controlplane.egress.aws_streams import ConverseUnframe, MessagesUnframe
 from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question, Unframe
 from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.verdict import OWNER, verdict

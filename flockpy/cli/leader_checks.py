@@ -4,7 +4,7 @@ import importlib.util
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,12 @@ from flockpy.config import Fallback
 from flockpy.lockfile import holder
 from flockpy.outside import kept_home, may_be_asked
 from flockpy.settings import Settings
+
+_LIBRARIES: Final = (
+    ("bedrock", "bedrock_region", {"botocore": "botocore"}),
+    ("vertex", "vertex_project", {"google.auth": "google-auth", "requests": "requests"}),
+)
+"""Of a vendor: the key that opens it, and the modules it needs, each with the package that has it."""
 
 
 def nodes(settings: Settings) -> Iterator[Finding]:
@@ -50,16 +56,13 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
         )
         return
-    for key, packages in (
-        ("bedrock_region", {"botocore": "botocore"}),
-        ("vertex_project", {"google.auth": "google-auth", "requests": "requests"}),
-    ):
+    for name, key, packages in _LIBRARIES:
         missing = [package for module, package in packages.items() if not _importable(module)]
         if getattr(fallback, key) and missing:
             lacks = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             install = f"{shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
             yield Finding("vendors", "problem", f"router.fallback.{key} is set, but {lacks}", install)
-            troubled = [vendor for vendor in troubled if not key.startswith(vendor["id"])]
+            troubled = [vendor for vendor in troubled if vendor["id"] != name]
     for vendor in troubled:
         message = f"{vendor['trouble']} ({ago(vendor['trouble_at'])})"
         address = f"router.fallback.{vendor['id']}_url"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.egress.aws import ConverseUnframe, MessagesUnframe, StandardCredentials
+from controlplane.egress.aws import StandardCredentials
+from controlplane.egress.aws_streams import ConverseUnframe, MessagesUnframe
 from controlplane.egress.base import Headers
 from flockpy.errors import EngineDied, EngineUnreachable
 from tests.simulators.aws_wire import Account, Refused, authenticate, event, exception, frame
