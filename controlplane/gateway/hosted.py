@@ -186,17 +186,17 @@ def _question(job: Job) -> Question:
     call, inbound = job.call, job.inbound
     bound = job.admission.max_tokens_cap
     if job.native:
-        name, model, headers = call.surface.name, job.route.model_id, asked_headers(job.headers)
-        if isinstance(call.surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
+        surface, model, headers = call.surface, job.route.model_id, asked_headers(job.headers)
+        if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
+            body, fields = surface.engine_body(inbound, job.body, model), {}
             # With the boundary that was read here: by another the same bytes may be another form.
-            headers = ((b"content-type", call.surface.content_type(inbound)),)
-            body = call.surface.engine_body(inbound, job.body, model)
-            return Question(name, model, call.stream, body, {}, None, headers, bound)
-        if isinstance(call.surface, Shaped):
-            body = call.surface.engine_body(inbound, model)
-            return Question(name, model, call.stream, body, read_fields(body), None, headers, bound)
-        fields = inbound.fields or read_fields(job.body)
-        return Question(name, model, call.stream, job.body, fields, None, headers, bound)
+            headers = ((b"content-type", surface.content_type(inbound)),)
+        elif isinstance(surface, Shaped):
+            body = surface.engine_body(inbound, model)
+            fields = read_fields(body)
+        else:
+            body, fields = job.body, inbound.fields or read_fields(job.body)
+        return Question(surface.name, model, call.stream, body, fields, None, headers, bound)
     if not isinstance(inbound, Neutral):
         raise TypeError(f"{job.route.model_id} is asked in no protocol of its vendor")
     request = inbound.request
