@@ -35,7 +35,9 @@ _PROVIDERS: Final = (
     "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
     "|stability|twelvelabs|writer|zai"
 )
-_MODEL: Final = re.compile(rf"(?:(?:{REGION_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][A-Za-z0-9._:-]{{0,120}}")
+_MODEL: Final = re.compile(
+    rf"(?:(?:{REGION_GROUPS})\.)?(?:{_PROVIDERS})\.[A-Za-z0-9][A-Za-z0-9._:-]{{0,120}}"
+)
 _ANTHROPIC: Final = re.compile(r"(?:[a-z-]+\.)?anthropic\.")
 _SILENT: Final = re.compile(
     r"(?:^|\.)(?:luma|stability|twelvelabs)\."

@@ -6,9 +6,9 @@ from typing import Final
 
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.hosted import HostedForwarder
+from controlplane.gateway.hosted_refusal import Refused
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.legs import Leg
-from controlplane.gateway.hosted_refusal import Refused
 from controlplane.routing.chains import Chains, behind, by_model
 from controlplane.routing.latency import Latencies
 from controlplane.routing.table import Route, RoutingTable

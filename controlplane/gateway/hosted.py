@@ -12,12 +12,12 @@ from controlplane.egress.left_out import left_out
 from controlplane.egress.troubles import Troubles
 from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
+from controlplane.gateway.hosted_heads import asked_headers, head_of, passed_headers
+from controlplane.gateway.hosted_refusal import Refused, refusal, unreadable
 from controlplane.gateway.hosted_stream import Heard, Unframed
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.outbound import Shaped
-from controlplane.gateway.hosted_heads import asked_headers, head_of, passed_headers
-from controlplane.gateway.hosted_refusal import Refused, refusal, unreadable
 from controlplane.gateway.stream import Events, Tap
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.transcription import FormInbound, TranscriptionSurface

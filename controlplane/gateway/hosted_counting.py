@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from controlplane.egress.base import Posting, Question, Vendor
-from controlplane.gateway.hush import Hush
 from controlplane.gateway.hosted_heads import asked_headers, head_of, wait_of
 from controlplane.gateway.hosted_refusal import MAX_REFUSAL
+from controlplane.gateway.hush import Hush
 from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import UNREADABLE, read_fields
 from controlplane.routing.table import Route

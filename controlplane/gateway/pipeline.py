@@ -9,9 +9,9 @@ from controlplane.gateway.call import Call, Calls
 from controlplane.gateway.chain import Chain
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.hosted import HostedForwarder
+from controlplane.gateway.hosted_refusal import Refused
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.legs import Leg, to_cluster, to_vendor
-from controlplane.gateway.hosted_refusal import Refused
 from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.ir import Meta

@@ -1,8 +1,8 @@
 """A neutral request as the body of Bedrock's Converse and ConverseStream. Pure.
 
-One body for every family of models behind it but Anthropic's, which are asked in their own protocol. Each family refuses
-parameters that it does not know, so these are told by the model's name; what a family cannot be told by a parameter
-stands in its instructions.
+One body for every family of models behind it but Anthropic's, which are asked in their own protocol. Each family
+refuses parameters that it does not know, so these are told by the model's name; what a family cannot be told by a
+parameter stands in its instructions.
 """
 
 import re

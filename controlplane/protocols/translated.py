@@ -128,7 +128,8 @@ class Translation:
 
     def whole(self, body: bytes) -> list[Delta]:
         """All deltas of an answer that the engine gave in one piece."""
-        return self._passed([*self._rescuer.feed(self._heard(ChatDecoder().whole(body))), *self._rescuer.end()])
+        heard = self._heard(ChatDecoder().whole(body))
+        return self._passed([*self._rescuer.feed(heard), *self._rescuer.end()])
 
     def end(self) -> list[Delta]:
         """The last of them, at the clean end of the bytes."""

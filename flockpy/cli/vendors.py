@@ -6,7 +6,6 @@ from flockpy.cli import output
 from flockpy.cli.client import Api
 from flockpy.units import count_text, dollars_text
 
-
 _RATES = {"input": "in", "cache_read": "from the cache", "cache_write": "into the cache", "output": "out"}
 
 

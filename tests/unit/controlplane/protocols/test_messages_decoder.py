@@ -212,7 +212,10 @@ def test_an_error_ends_an_answer_wherever_it_stands(
     error: dict[str, str], kind: type[FlockError], message: str
 ):
     event = {"type": "error", "error": error}
-    for deltas in (read([sse(event, {"type": "message_stop"})]), MessagesDecoder().whole(json.dumps(event).encode())):
+    for deltas in (
+        read([sse(event, {"type": "message_stop"})]),
+        MessagesDecoder().whole(json.dumps(event).encode()),
+    ):
         (failure,) = deltas
         assert isinstance(failure, Failure)
         assert type(failure.error) is kind and failure.error.message == message

@@ -193,7 +193,11 @@ def test_an_event_that_should_have_been_read_and_cannot_be_is_a_failure():
 )
 def test_reasons_to_stop_are_understood(said: dict[str, Any], reason: StopReason):
     (stop,) = read([sse({"type": f"response.{said['status']}", "response": said})])
-    assert stop == Stop(reason) == ResponsesDecoder().whole(json.dumps({"object": "response", **said}).encode())[0]
+    assert (
+        stop
+        == Stop(reason)
+        == ResponsesDecoder().whole(json.dumps({"object": "response", **said}).encode())[0]
+    )
 
 
 def test_a_refusal_is_what_was_said_and_why_it_ended():
