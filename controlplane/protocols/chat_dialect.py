@@ -29,7 +29,7 @@ from controlplane.protocols.ir import (
 )
 
 _Object = dict[str, Any]
-_EFFORTS: Final = {
+THREE_EFFORTS: Final = {
     "minimal": "low",
     "low": "low",
     "medium": "medium",
@@ -37,7 +37,7 @@ _EFFORTS: Final = {
     "xhigh": "high",
     "max": "high",
 }
-"""Engines know three and refuse others."""
+"""How hard a model is to think, for those who know three degrees and refuse others."""
 _ARGUMENTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -229,4 +229,4 @@ def _thinking(wanted: Thinking) -> _Object:
     """Templates that can reason do so unless told otherwise."""
     if wanted.enabled is False or wanted.effort == "none":
         return {"chat_template_kwargs": {"enable_thinking": False}}
-    return {"reasoning_effort": _EFFORTS.get(wanted.effort or "")}
+    return {"reasoning_effort": THREE_EFFORTS.get(wanted.effort or "")}

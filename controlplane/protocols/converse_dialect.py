@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from controlplane.protocols.chat_dialect import THREE_EFFORTS
 from controlplane.protocols.converse_schema import tool_schema
 from controlplane.protocols.converse_turns import conversation, has_tools, wire_name
 from controlplane.protocols.ir import Assistant, JsonFormat, Named, Request
@@ -27,14 +28,6 @@ _NOVA: Final = re.compile(r"amazon\.nova")
 _NOVA_THINKS: Final = re.compile(r"amazon\.nova-2")
 _GPT: Final = re.compile(r"openai\.")
 _TOP_K: Final = {"mistral.": "top_k", "cohere.": "k"}
-_EFFORTS: Final = {
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
-}
 _OBJECT_SCHEMA: Final = {"type": "object"}
 
 
@@ -132,7 +125,7 @@ def _format(wanted: JsonFormat | None, model: str) -> tuple[_Object | None, list
 def _thinking(request: Request, model: str) -> _Object:
     wanted = request.thinking
     off = wanted.enabled is False or wanted.effort == "none"
-    effort = _EFFORTS.get(wanted.effort or "", "medium" if wanted.enabled else "")
+    effort = THREE_EFFORTS.get(wanted.effort or "", "medium" if wanted.enabled else "")
     if off or not effort:
         return {}
     if _GPT.search(model):
