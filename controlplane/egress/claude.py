@@ -7,7 +7,7 @@ import msgspec
 from controlplane.egress.base import Headers, Question
 from controlplane.protocols import anthropic_dialect
 from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import Fields
+from controlplane.protocols.base import Fields, read_fields
 
 
 def messages_fields(question: Question, model: str) -> Fields:
@@ -15,7 +15,7 @@ def messages_fields(question: Question, model: str) -> Fields:
     for it."""
     if question.request is not None:
         body = anthropic_dialect.render_request(question.request, model=model, stream=question.stream)
-        fields = msgspec.json.decode(body, type=Fields)
+        fields = read_fields(body)
     else:
         fields = dict(told_by_the_user(question.fields))
         if question.max_tokens is not None:
