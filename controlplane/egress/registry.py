@@ -68,8 +68,10 @@ class Vendors:
         vendor = whose.name
         known = self._catalog.find(vendor, name, self._location)
         if known is None:
-            offered = tuple(what for what, surface in _ASKED_AS.items() if whose.manner(surface, name))
-            return Route(name, offered or tuple(_ASKED_AS), 0, 0.0, vendor=vendor, label=f"{vendor}/other")
+            offered: list[Capability] = [
+                what for what, surface in _ASKED_AS.items() if whose.manner(surface, name)
+            ]
+            return Route(name, tuple(offered or _ASKED_AS), 0, 0.0, vendor=vendor, label=f"{vendor}/other")
         return Route(
             name,
             known.capabilities,
