@@ -1,4 +1,4 @@
-"""Anthropic's models with vendors who serve them in an envelope of their own: what goes into it. Pure."""
+"""Anthropic's models with vendors who serve them in an envelope of their own: what goes into it."""
 
 from collections.abc import Mapping
 

@@ -22,8 +22,6 @@ PURE = frozenset(
         "controlplane.cluster.events",
         "controlplane.cluster.state",
         "controlplane.cluster.views",
-        "controlplane.egress.base",
-        "controlplane.egress.claude",
         "controlplane.egress.left_out",
         "controlplane.egress.verdict",
         "controlplane.gateway.counts",
