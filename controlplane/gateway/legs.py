@@ -9,6 +9,7 @@ from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.chat_outline import instructs_oddly, outline
 from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
+from controlplane.protocols.responses_thoughts import own_reasoning
 from controlplane.protocols.translated import Neutral, foreign_chat, retold_chat
 from controlplane.routing.table import Route
 from flockpy.errors import BadRequest
@@ -64,4 +65,6 @@ def to_vendor(surface: Surface, inbound: Inbound, body: bytes, route: Route, man
     left_out: tuple[str, ...] = ()
     if manner == "native" and surface.name == "messages":
         body, left_out = own_thoughts(body)
+    elif manner == "native" and surface.name == "responses":
+        body, left_out = own_reasoning(body)
     return Leg(route, inbound, body, native=manner == "native", left_out=left_out)

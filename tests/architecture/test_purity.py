@@ -84,6 +84,7 @@ PURE = frozenset(
         "controlplane.protocols.responses_shapes",
         "controlplane.protocols.responses_stream",
         "controlplane.protocols.responses_text",
+        "controlplane.protocols.responses_thoughts",
         "controlplane.protocols.responses_tools",
         "controlplane.protocols.stop_sequences",
         "controlplane.protocols.strict_schema",

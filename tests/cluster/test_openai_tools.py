@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.abroad import CODEX, GPT, Abroad, abroad
 from tests.cluster.metering import record_of
-from tests.simulators.tool_model import SECRET, picture_digest
+from tests.simulators.tool_model import SECRET, Turn, picture_digest
 
 SECRETS = {"a.txt": "FLOCK-SECRET-0123456789ab", "b.txt": "FLOCK-SECRET-ba9876543210"}
 TASK = "Please do flock-task:read:a.txt,b.txt"
@@ -255,3 +255,14 @@ async def test_what_the_sdks_make_of_errors(world: Abroad, of_openai: Any, of_an
         record_of, world.stage.program, too_long.value.response.headers["x-request-id"]
     )
     assert (record["outcome"], record["status"]) == ("refused", 400)
+
+
+def test_reasoning_that_another_model_had_stays_behind_and_is_named(world: Abroad):
+    world.behave(turn=Turn("three"))
+    hi, said = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "two"}
+    other = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "EqQBCgIYAhIM"}
+    with world.stage.program.client(world.stage.key) as client:
+        answer = client.post("/v1/responses", json={"model": CODEX, "input": [hi, other, said, hi]})
+    assert answer.status_code == 200, answer.text
+    assert json.loads(world.openai.requests[-1].body)["input"] == [hi, said, hi]
+    assert answer.headers["x-flock-dropped"] == "input[1]"
