@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import struct
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")  # JSON has them between its
 _TYPE: Final = re.compile(r"[A-Za-z_]{1,64}")
 
 
-class _Framed:
+class _Framed(ABC):
     """Messages of AWS's event streams, cut anywhere; `_told` makes an event of each."""
 
     def __init__(self) -> None:
@@ -46,11 +47,11 @@ class _Framed:
                 said = f"{headers.get(':error-code')}: {headers.get(':error-message')}"
                 return self._error("internalServerException", msgspec.json.encode({"message": said}))
 
-    def _event(self, name: str, payload: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _event(self, name: str, payload: bytes) -> bytes: ...
 
-    def _error(self, name: str, payload: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _error(self, name: str, payload: bytes) -> bytes: ...
 
 
 class ConverseUnframe(_Framed):

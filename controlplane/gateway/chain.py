@@ -181,9 +181,7 @@ class Chain:
         last = call.attempts[-1].decision.model_id if call.attempts else ""
         if passed and last != call.model:  # else it is named as the one that was asked
             call.hops = (*call.hops, f"{passed[0].model_id}:{passed[1]}")
-        if isinstance(told, Refused):
-            return told.error if job.reply.started else told
-        return told
+        return told.error if isinstance(told, Refused) and job.reply.started else told
 
 
 def _tells_more(error: FlockError | Refused) -> bool:

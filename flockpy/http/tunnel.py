@@ -26,7 +26,7 @@ async def tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
             if not data or len(said) > MAX_HEAD:
                 raise ConnectError(f"the proxy at {proxy.host}:{proxy.port} does not speak HTTP as it should")
         _check(proxy, said)
-    except BaseException:
+    except BaseException:  # when it is cancelled, too
         connection.close()
         raise
     return connection
@@ -47,7 +47,7 @@ async def _to(proxy: Proxy) -> socket.socket:
         except OSError as error:
             connection.close()
             failed = error
-        except BaseException:
+        except BaseException:  # when it is cancelled, too
             connection.close()
             raise
         else:
