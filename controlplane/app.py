@@ -44,7 +44,7 @@ from controlplane.tenants.usage import Usage
 from flockpy.catalog import fallbacks, folders, load_vendors
 from flockpy.clock import Clock
 from flockpy.config import Router, chains_of, names_in, split_listen
-from flockpy.http import Client, Proxies
+from flockpy.http import Client, Outbox, Proxies
 from flockpy.ids import Entropy
 from flockpy.paths import DataDir
 from flockpy.security import write_private
@@ -164,7 +164,8 @@ async def serve(
             clock=clock,
             entropy=entropy,
         )
-        listener = Listener(build_api(services), plane, config.limits, clock)
+        answers = Outbox(before=ledger.flush)  # who has an answer has a record of it, whatever dies then
+        listener = Listener(build_api(services), plane, config.limits, answers, clock)
         scheduler = Scheduler(cluster, config, lambda: slots.idle(asyncio.get_running_loop().time()))
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(ledger.run()), group.create_task(scheduler.run())]

@@ -83,7 +83,7 @@ class Asked:
         if self.response_complete:
             return
         head = self._head(status, b"content-length: %d\r\n" % len(body), headers)
-        self.connection.transport.write(head if self.method == b"HEAD" else head + body)
+        self.connection.send(head if self.method == b"HEAD" else head + body)
         self._end()
 
     def begin(self, headers: bytes, data: bytes) -> "asyncio.Future[None] | None":
@@ -95,14 +95,14 @@ class Asked:
             self.keep_alive and self._chunked
         )  # without chunks only the connection's end tells the end
         head = self._head(200, b"transfer-encoding: chunked\r\n" if self._chunked else b"", headers)
-        self.connection.transport.write(head)
+        self.connection.send(head)
         return self.write(data)
 
     def write(self, data: bytes) -> "asyncio.Future[None] | None":
         """A further piece (not empty); answers what to wait for before the next, None when nothing."""
         if self.response_complete:
             return None
-        self.connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self.connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         return self.connection.hold
 
     def end(self, data: bytes = b"") -> None:
@@ -112,7 +112,7 @@ class Asked:
         if data:
             self.write(data)
         if self._chunked:
-            self.connection.transport.write(b"0\r\n\r\n")
+            self.connection.send(b"0\r\n\r\n")
         self._end()
 
     def _head(self, status: int, length: bytes, headers: bytes) -> bytes:

@@ -52,12 +52,27 @@ class Connection(HttpToolsProtocol):
     _last = 0.0  # when it last sent something, or was last answered
     _since = 0.0  # since when the body that is on its way could come
     _serving: "Asked | RequestResponseCycle | None" = None
+    _closes = False  # once all is written
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(door.config, door.state, {}, loop)
         self.door = door
         self._parser = cast("httptools.HttpRequestParser", self.parser)
+        self._unsent: list[bytes] = []
         self._last = loop.time()
+
+    def send(self, data: bytes) -> None:
+        """Write it at the end of this turn of the event loop."""
+        if not self._unsent:
+            self.door.outbox.add(self)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and not self.transport.is_closing():
+            self.transport.writelines(unsent)
+            if self._closes:
+                self.transport.close()
 
     def look(self, now: float) -> None:
         """Called by the listener now and then: end what takes too long."""
@@ -91,7 +106,7 @@ class Connection(HttpToolsProtocol):
         self._last = self.loop.time()
         if not asked.keep_alive:
             if asked.complete and not self._deaf:
-                self.transport.close()
+                self._close()
             self._deaf = True
             self.pipeline.clear()
             self.cycle = cast("RequestResponseCycle", asked)
@@ -122,6 +137,7 @@ class Connection(HttpToolsProtocol):
     def eof_received(self) -> None:
         if isinstance(asked := self._arriving(), Asked):
             self._refuse(asked, framed_wrongly())
+        self.door.outbox.flush()  # the event loop closes the connection now
 
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self._serving, self.cycle, *(cycle for cycle, _ in self.pipeline)):
@@ -224,7 +240,7 @@ class Connection(HttpToolsProtocol):
             if asked.turn:
                 self._serve(asked)
         elif asked.response_complete:
-            self.transport.close()
+            self._close()
 
     def _begin_scope(self) -> None:
         """What uvicorn does when a message begins, of which inference has no need."""
@@ -276,7 +292,7 @@ class Connection(HttpToolsProtocol):
 
     def _go_on(self, asked: Asked) -> None:
         """Its client sends the body only when it is told to."""
-        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _arriving(self) -> "Asked | RequestResponseCycle | None":
         """The request whose body is on its way."""
@@ -286,6 +302,12 @@ class Connection(HttpToolsProtocol):
         return cycle if cycle is not None and cycle.more_body else None
 
     # ends
+    def _close(self) -> None:
+        if self._unsent:
+            self._closes = True
+        else:
+            self.transport.close()
+
     def _fail(self, error: httptools.HttpParserError) -> None:
         """The parser has given up: what came is no HTTP, or we could not take it."""
         cause = error.__context__
@@ -322,7 +344,7 @@ class Connection(HttpToolsProtocol):
         lines = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
             body
         )
-        self.transport.write(b"".join((STATUS[error.status], self.door.date, lines, body)))
+        self.send(b"".join((STATUS[error.status], self.door.date, lines, body)))
 
     def _stay_with_http(self, rest: bytes) -> None:
         """Behind a request for another protocol, which some clients send unasked, the parser stops: it is given the

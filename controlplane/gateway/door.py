@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from controlplane.gateway.asked import Asked, Headers
 from flockpy.config import Limits
 from flockpy.errors import BadRequest, BodyTooLarge, FlockError, HeadTooLarge
+from flockpy.http import Outbox
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a head; also of all that comes in a row and is neither head nor body, such as trailers."""
@@ -46,14 +47,15 @@ class Plane(Protocol):
 
 
 class Door:
-    """What the connections of a listener share. `date` is the header line of this second, `empty` set while there are
-    none."""
+    """What the connections of a listener share. `outbox` writes for them; `date` is the header line of this second,
+    `empty` set while there are none."""
 
-    def __init__(self, config: Config, plane: Plane, limits: Limits) -> None:
+    def __init__(self, config: Config, plane: Plane, limits: Limits, outbox: Outbox) -> None:
         self.config = config
         self.app = cast("ASGI3Application", config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
         self.plane = plane
         self.limits = limits
+        self.outbox = outbox
         self.state = ServerState()
         self.empty = asyncio.Event()
         self.date = b""

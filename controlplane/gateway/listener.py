@@ -11,6 +11,7 @@ from controlplane.gateway.connection import Connection
 from controlplane.gateway.door import Door, Plane
 from flockpy.clock import Clock
 from flockpy.config import Limits
+from flockpy.http import Outbox
 
 BACKLOG: Final = 4096
 """Connections that wait to be taken; with fewer a burst of streams waits for its first byte."""
@@ -19,9 +20,9 @@ CLOSE_S: Final = 2.0
 
 
 class Listener:
-    """`plane` serves the paths it knows, the ASGI application `admin` all others."""
+    """`plane` serves the paths it knows, and answers by way of `outbox`; the ASGI application `admin` all others."""
 
-    def __init__(self, admin: Any, plane: Plane, limits: Limits, clock: Clock) -> None:
+    def __init__(self, admin: Any, plane: Plane, limits: Limits, outbox: Outbox, clock: Clock) -> None:
         config = Config(
             admin,
             interface="asgi3",
@@ -32,7 +33,7 @@ class Listener:
             proxy_headers=False,  # whoever is on this machine could say that it is somebody else
         )
         config.load()
-        self._door = Door(config, plane, limits)
+        self._door = Door(config, plane, limits, outbox)
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -49,6 +50,7 @@ class Listener:
         """Take no more of them; end those that are idle, and after `CLOSE_S` the others."""
         if self._server is not None:
             self._server.close()
+        self._door.outbox.flush()
         for connection in self._connections():
             connection.shutdown()
         if self._connections():
@@ -56,6 +58,7 @@ class Listener:
                 await asyncio.wait_for(self._door.empty.wait(), CLOSE_S)
         for task in tuple(self._door.state.tasks):
             task.cancel()
+        self._door.outbox.flush()
         for connection in self._connections():
             connection.transport.abort()
         if self._sweeper is not None:

@@ -1,9 +1,9 @@
 """Exactly one usage record for each admitted request, whatever dies in between.
 
-Life of a record: `open` leaves a line in the journal when the request is admitted, `close` leaves the
-record itself before its client has the last byte, `run` carries closed ones over into the table. After a
-crash `recover` reads the journal again: closed records that the table lacks are added, and a request that
-was opened and never closed becomes a record of a failure.
+Life of a record: `open` notes a line for the journal when the request is admitted, `close` notes the
+record itself, `flush` writes both before the client has the last byte, `run` carries closed ones over into
+the table. After a crash `recover` reads the journal again: closed records that the table lacks are added, and
+a request that was opened and never closed becomes a record of a failure.
 
 The journal is the buffer: records wait there, not in memory, while the table cannot take them. Only while
 the journal itself cannot be written do lines wait in memory (`degraded` then says why), and past
@@ -57,7 +57,7 @@ class _Waiting(msgspec.Struct, frozen=True, gc=False):
 class Ledger:
     """Call `recover` before the first request, keep `run` running, call `stop` last.
 
-    `open` and `close` touch memory and the journal only.
+    `open`, `close` and `flush` touch memory and the journal only.
     """
 
     def __init__(self, database: Database, journal: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -70,7 +70,6 @@ class Ledger:
             raise StartError(f"The usage journal {journal} cannot be used: {error}") from error
         self._buffer: list[_Waiting] = []
         self._waiting: deque[_Waiting] = deque()
-        self._flush_due = False
         self._position = self._journal.end
         self._recovered = False
         self._pending = 0
@@ -87,7 +86,7 @@ class Ledger:
         return self._journal_trouble or self._table_trouble or self._spare_trouble
 
     def open(self, opened: Opened) -> None:
-        """Note an admitted request; the line is written at the end of this turn of the loop at the latest.
+        """Note an admitted request, as `close` does a record.
 
         Raises Overloaded when too many lines wait for a journal that cannot be written.
         """
@@ -95,33 +94,34 @@ class Ledger:
             raise Overloaded(f"Usage cannot be recorded: {self.degraded}", retry_after=10)
         text = open_line(opened)
         self._open[opened.request_id] = text
-        self._buffer.append(_Waiting(opened.request_id, text, False))
-        if not self._flush_due:
-            self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._note(_Waiting(opened.request_id, text, False))
 
     def close(self, record: UsageRecord) -> None:
-        """Note the record of a request opened before: it outlives the process when this returns.
-
-        (While the journal cannot be written it waits in memory instead; see `degraded`.)
-        """
-        self._buffer.append(_Waiting(record.request_id, close_line(record), True))
-        self._flush()
+        """Note the record of a request opened before; the line is written by `flush`, at the end of this turn of the
+        loop at the latest."""
+        self._note(_Waiting(record.request_id, close_line(record), True))
         self._pending += 1
         self._some.set()
         if self._pending >= BATCH:
             self._many.set()
 
-    def _flush(self) -> None:
-        self._flush_due = False
-        buffer = self._buffer
+    def flush(self) -> None:
+        """Write what was noted: it outlives the process when this returns.
+
+        (While the journal cannot be written it waits in memory instead; see `degraded`.)
+        """
+        buffer, self._buffer = self._buffer, []
         if not buffer:
             return
         if self._waiting:  # in order: first what waits already, and `run` tries that again
             self._waiting.extend(buffer)
         else:
             self._write(buffer)
-        self._buffer = []
+
+    def _note(self, item: _Waiting) -> None:
+        if not self._buffer:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._buffer.append(item)
 
     def _write(self, items: list[_Waiting]) -> None:
         try:
@@ -158,6 +158,7 @@ class Ledger:
             self._many.clear()
             self._pending = 0
             try:
+                self.flush()
                 self._retry()
                 await self._carry_over()
                 self._table_trouble = None
@@ -214,6 +215,7 @@ class Ledger:
     async def verify(self) -> Verification:
         """Hold table, totals and journal against each other. Raises DatabaseTrouble."""
         async with self._draining:
+            self.flush()
             self._retry()
             await self._carry_over()
             return await verify_usage(self._database, self._journal, self._position)

@@ -27,6 +27,7 @@ from flockpy.http.messages import (
     Silent,
     origin_of,
 )
+from flockpy.http.outbox import Outbox
 from flockpy.http.proxies import Proxies, proxy_secrets
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Head",
     "HttpError",
     "Origin",
+    "Outbox",
     "Proxies",
     "Silent",
     "origin_of",

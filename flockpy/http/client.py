@@ -7,6 +7,7 @@ from typing import Final
 
 from flockpy.http.connection import Connection
 from flockpy.http.messages import SILENT, ConnectError, ExchangeBroken, Head, Origin, Silent
+from flockpy.http.outbox import Outbox
 from flockpy.http.proxies import Proxies, ProxyError
 from flockpy.http.tunnel import tunnel
 
@@ -43,7 +44,7 @@ class Exchange:
         self._client = client
         self._origin = origin
         self._request = data
-        self._loop = asyncio.get_running_loop()
+        self._loop = client.loop
         self._chunks: list[bytes] = []
         self._last = self._loop.time()
 
@@ -242,7 +243,10 @@ class Exchange:
 
 
 class Client:
-    """Connections to any number of origins; belongs to one event loop. `proxies` stand before those with TLS."""
+    """Connections to any number of origins; belongs to the event loop that runs when it is made.
+
+    `proxies` stand before origins with TLS.
+    """
 
     def __init__(
         self,
@@ -255,6 +259,8 @@ class Client:
         self.connect_s = connect_s
         self.silence_s = silence_s
         self.idle_s = idle_s
+        self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox()
         self._proxies = proxies
         self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False
@@ -282,7 +288,7 @@ class Client:
             self._sweeper = None
 
     async def connect(self, origin: Origin) -> Connection:
-        loop, proxies = asyncio.get_running_loop(), self._proxies
+        loop, proxies = self.loop, self._proxies
         try:
             proxy = proxies.before(origin.host, origin.port) if proxies and origin.tls else None
             async with asyncio.timeout(self.connect_s):
@@ -315,7 +321,7 @@ class Client:
         idle = self._idle.get(origin)
         if not idle:
             return None
-        oldest = asyncio.get_running_loop().time() - POOLED_S
+        oldest = self.loop.time() - POOLED_S
         while idle:
             connection = idle.pop()
             if connection.idle_since <= oldest:
@@ -329,7 +335,7 @@ class Client:
         if self._closed or len(idle) >= MAX_POOLED:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = self.loop.time()
         idle.append(connection)
         self._keep_sweeping()
 
@@ -350,11 +356,11 @@ class Client:
     def _keep_sweeping(self) -> None:
         if self._sweeper is None and (self._idle or self._waiting):
             every = min(self.silence_s, self.idle_s, POOLED_S) / 4
-            self._sweeper = asyncio.get_running_loop().call_later(every, self._sweep)
+            self._sweeper = self.loop.call_later(every, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for exchange in tuple(self._waiting):
             exchange.look(now)
         for origin, idle in list(self._idle.items()):

@@ -25,6 +25,7 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.transport: asyncio.Transport  # set by the event loop before anybody sees the connection
         self.exchange: Exchange | None = None
+        self._unsent: list[bytes] = []
         self._body: list[bytes] = []
         self.on_body = (
             self._body.append
@@ -39,7 +40,13 @@ class Connection(asyncio.Protocol):
     def begin(self, exchange: "Exchange", data: list[bytes]) -> None:
         self.exchange = exchange
         self._headers, self._bodiless, self._complete = [], 0, False
-        self.transport.writelines(data)
+        self._unsent = data
+        self.pool.outbox.add(self)
+
+    def flush(self) -> None:
+        data, self._unsent = self._unsent, []
+        if data and not self.transport.is_closing():
+            self.transport.writelines(data)
 
     def close(self) -> None:
         self.transport.abort()
@@ -107,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, exchange: "Exchange") -> None:
         self.exchange = None
-        if self._reusable and not self.transport.get_write_buffer_size():
+        if self._reusable and not self._unsent and not self.transport.get_write_buffer_size():
             exchange.resume()
             self.pool.give_back(self)
         else:

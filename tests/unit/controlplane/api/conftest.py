@@ -32,6 +32,7 @@ from controlplane.tenants.usage import Usage
 from flockpy.clock import SystemClock
 from flockpy.config import Config
 from flockpy.errors import FlockError
+from flockpy.http import Outbox
 from flockpy.paths import DataDir
 from flockpy.settings import Settings
 from flockpy.wire import PROTOCOL, Register
@@ -159,7 +160,7 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
 @pytest.fixture
 async def url(world: World, unused_tcp_port: int) -> AsyncIterator[str]:
     """The same surface over a real connection."""
-    listener = Listener(build_api(world.services), NoPlane(), Config().limits, SystemClock())
+    listener = Listener(build_api(world.services), NoPlane(), Config().limits, Outbox(), SystemClock())
     await listener.open("127.0.0.1", unused_tcp_port)
     yield f"http://127.0.0.1:{unused_tcp_port}"
     await listener.close()

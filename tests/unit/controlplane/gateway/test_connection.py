@@ -351,13 +351,6 @@ async def test_a_shutdown_ends_what_is_idle_and_waits_for_what_is_not() -> None:
     assert busy.transport.closed
 
 
-async def test_half_a_body_and_no_more_is_refused() -> None:
-    wire = Wire()
-    await wire.send(post()[:-1])
-    assert not wire.connection.eof_received()
-    assert statuses(wire.transport.written) == [400]
-
-
 @pytest.mark.parametrize(("path", "status"), [(b"/v1/defect", [500]), (b"/v1/defect-later", [])])
 async def test_a_defect_of_ours_is_no_mistake_of_the_client(
     path: bytes, status: list[int], caplog: pytest.LogCaptureFixture

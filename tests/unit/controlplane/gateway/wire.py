@@ -10,6 +10,7 @@ from controlplane.gateway.connection import Connection
 from controlplane.gateway.door import Door
 from flockpy.config import Limits
 from flockpy.errors import FlockError, Forbidden
+from flockpy.http import Outbox
 
 LIMITS = Limits(body_bytes=1000, body_read_seconds=5, body_total_seconds=20)
 
@@ -70,26 +71,40 @@ class Plane:
 
 
 class Transport(asyncio.Transport):
-    """`written` is what went out so far; `unsent` pretends that so much of it still waits."""
+    """`written` and `closed` tell what went out, and whether that was all, once this turn of the loop has ended.
 
-    def __init__(self) -> None:
+    `unsent` pretends that so much still waits.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
         super().__init__({"peername": ("10.0.0.9", 4711), "sockname": ("10.0.0.1", 80)})
-        self.written = b""
-        self.closed = self.aborted = self.paused = False
+        self._outbox = outbox
+        self.pieces: list[bytes] = []
+        self._closed = self.aborted = self.paused = False
         self.unsent = 0
+
+    @property
+    def written(self) -> bytes:
+        self._outbox.flush()
+        return b"".join(self.pieces)
+
+    @property
+    def closed(self) -> bool:
+        self._outbox.flush()
+        return self._closed
 
     def write(self, data: Any) -> None:
         assert not self.aborted, data
-        self.written += data
+        self.pieces.append(data)
 
     def close(self) -> None:
-        self.closed = True
+        self._closed = True
 
     def abort(self) -> None:
-        self.closed = self.aborted = True
+        self._closed = self.aborted = True
 
     def is_closing(self) -> bool:
-        return self.closed
+        return self._closed
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -109,13 +124,14 @@ class Wire:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.loop = asyncio.get_running_loop()
-        self.plane, self.transport = Plane(), Transport()
+        outbox = Outbox()
+        self.plane, self.transport = Plane(), Transport(outbox)
         self.opened = asyncio.Event()
         self.scopes: list[Any] = []
         self.ended: list[str] = []
         config = Config(self._application, interface="asgi3", lifespan="off", ws="none", log_config=None)
         config.load()
-        self.door = Door(config, self.plane, limits)
+        self.door = Door(config, self.plane, limits, outbox)
         self.door.date = b"date: today\r\n"
         self.connection = Connection(self.door, self.loop)
         self.connection.connection_made(self.transport)
@@ -133,11 +149,12 @@ class Wire:
             await asyncio.sleep(0)
 
     def look(self, after: float) -> None:
-        """The listener's look, so many seconds from now."""
+        """The listener's look, so many seconds from now, in a turn of its own."""
         self.connection.look(self.loop.time() + after)
+        self.door.outbox.flush()
 
     def lose(self) -> None:
-        self.transport.closed = True
+        self.transport.abort()
         self.connection.connection_lost(ConnectionResetError())
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:

@@ -49,6 +49,7 @@ async def main(directory: Path) -> None:
                 done.ticket.request_id, prompt_tokens=prompt, completion_tokens=completion, cached_tokens=0
             )
             done.settle(record)
+            ledger.flush()
             tell(f"c {done.ticket.request_id} {prompt} {completion}")
     await draining
 

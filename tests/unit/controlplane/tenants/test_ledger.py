@@ -231,6 +231,7 @@ async def test_while_the_journal_cannot_be_written_records_go_straight_to_the_ta
         for number in range(1, 50):
             ledger.open(opened(f"req_{number}"))
             ledger.close(a_record(f"req_{number}"))
+            ledger.flush()
         assert ledger.degraded == "the usage journal cannot be written: [Errno 28] No space left on device"
         await ledger.drain()
         assert len(await ids(database)) == 50
@@ -260,6 +261,7 @@ async def test_while_neither_journal_nor_table_can_be_written_records_wait_and_a
         await asyncio.sleep(0)
         for number in range(10):
             ledger.close(a_record(f"req_{number}"))
+        ledger.flush()
         with pytest.raises(Overloaded, match="No space left"):
             ledger.open(opened("one more"))
         with pytest.raises(DatabaseTrouble):

@@ -141,6 +141,32 @@ async def test_a_request_that_is_not_all_sent_spoils_its_connection(client: Clie
     await peer.accept()
 
 
+async def test_an_answer_before_its_request_is_written_spoils_its_connection(
+    client: Client, peer: Peer
+) -> None:
+    """The next request must not follow one that the peer has answered unread."""
+    conversation = await one(client, peer)
+    idle = client.take(peer.origin)
+    assert idle is not None
+    client.give_back(idle)
+    exchange = await client.start(peer.origin, REQUEST, BODY)
+    idle.data_received(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+    answer, _ = await whole(exchange)
+    assert answer.status == 408
+    assert await conversation.request() == b""
+    await client.start(peer.origin, REQUEST, BODY)
+    assert await (await peer.accept()).request() == REQUEST + BODY
+
+
+async def test_an_exchange_aborted_in_the_turn_in_which_it_began_sends_nothing(
+    client: Client, peer: Peer
+) -> None:
+    conversation = await one(client, peer)
+    exchange = await client.start(peer.origin, REQUEST, BODY)
+    exchange.abort()
+    assert await conversation.request() == b""
+
+
 async def test_closing_the_client_closes_idle_connections_now_and_others_at_their_end(
     client: Client, peer: Peer
 ) -> None:

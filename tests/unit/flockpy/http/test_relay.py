@@ -238,7 +238,7 @@ async def test_what_the_receiver_raises_at_once_is_raised_by_the_relay(client: C
 
 
 @pytest.fixture
-def hasty(make_client: Callable[..., Client]) -> Client:
+async def hasty(make_client: Callable[..., Client]) -> Client:
     return make_client(silence_s=0.02, idle_s=0.2)
 
 

@@ -1,0 +1,35 @@
+"""A turn of the event loop: its records are in the journal before its answers are with their clients."""
+
+import asyncio
+from pathlib import Path
+
+from controlplane.store.db import Database
+from controlplane.tenants.ledger import Ledger
+from controlplane.tenants.lines import Opened
+from flockpy.http import Outbox
+from tests.unit.controlplane.helpers import NOON, a_record
+
+
+async def test_a_record_is_in_the_journal_before_any_answer_of_its_turn_is_written(
+    database: Database, tmp_path: Path
+):
+    def journal() -> bytes:
+        return b"".join(path.read_bytes() for path in (tmp_path / "journal").glob("*.journal"))
+
+    class Client:
+        there = False
+
+        def flush(self) -> None:
+            self.there = b"req_1" in journal()
+
+    ledger = Ledger(database, tmp_path / "journal")
+    await ledger.recover()
+    client = Client()
+    answers = Outbox(before=ledger.flush)
+    answers.add(client)  # a part of the answer came earlier in this turn
+    ledger.open(Opened("req_1", NOON, "k_1", "hadi", "m", "chat", True, prompt_tokens=7, reserved=100))
+    ledger.close(a_record("req_1"))
+    assert b"req_1" not in journal()
+    await asyncio.sleep(0)
+    assert client.there
+    await ledger.stop()
