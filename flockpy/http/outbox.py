@@ -34,13 +34,11 @@ class Outbox:
     def flush(self) -> None:
         """Flush all of them now."""
         due, self._due = self._due, deque()
-        if due and self._before is not None:
-            self._before()
         try:
+            if due and self._before is not None:
+                self._before()
             while due:
                 due.popleft().flush()
         finally:
-            for (
-                connection
-            ) in due:  # one failed, which the event loop tells: the others are not to suffer for it
+            for connection in due:  # something broke, which the event loop tells: they have not to suffer
                 self.add(connection)

@@ -58,6 +58,25 @@ async def test_one_that_breaks_is_told_of_and_the_others_are_flushed():
     assert [repr(context["exception"]) for context in told] == ["KeyError('a')"]
 
 
+async def test_nothing_is_written_in_a_turn_in_which_what_is_to_be_done_before_broke():
+    log: list[str] = []
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    def before() -> None:
+        log.append("before")
+        if log == ["before"]:
+            raise KeyError("once")
+
+    outbox = Outbox(before)
+    outbox.add(Said(log, "a"))
+    await asyncio.sleep(0)
+    assert log == ["before"]
+    await asyncio.sleep(0)
+    assert log == ["before", "before", "a"]
+    assert [repr(context["exception"]) for context in told] == ["KeyError('once')"]
+
+
 async def test_one_may_have_more_to_say_while_it_is_flushed():
     log: list[str] = []
     outbox = Outbox()
