@@ -98,7 +98,7 @@ async def test_who_leaves_a_stream_that_was_only_kept_alive_has_no_completion(st
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 async def test_who_leaves_within_a_call_pays_for_it(stage: Stage, stream: bool):
-    stage.play(tool_call='{"city": "Paris"}', tool_pieces=17, chunk_s=0.1)
+    stage.play(tool_call='{"city": "Paris"}', tool_pieces=17, chunk_s=0.3)
     for surface in (SURFACES["messages"], SURFACES["responses"], SURFACES["chat"], SURFACES["ollama"]):
         stage_name = "generating" if stream else "prefilling"
         name, client = await stage.begin(stage_name, surface.ask(stage.key, stream=stream, tools=True))
