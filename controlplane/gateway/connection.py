@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from controlplane.gateway.asked import STATUS, Asked
 from controlplane.gateway.door import (
     AHEAD,
+    AT_ONCE,
     HEAD_S,
     IDLE_S,
     LINGER_S,
@@ -53,6 +54,7 @@ class Connection(HttpToolsProtocol):
     _since = 0.0  # since when the body that is on its way could come
     _serving: "Asked | RequestResponseCycle | None" = None
     _closes = False  # once all is written
+    _unsent_size = 0
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(door.config, door.state, {}, loop)
@@ -62,13 +64,16 @@ class Connection(HttpToolsProtocol):
         self._last = loop.time()
 
     def send(self, data: bytes) -> None:
-        """Write it at the end of this turn of the event loop."""
+        """Write it at the end of this turn of the event loop, or now when it is much."""
         if not self._unsent:
             self.door.outbox.add(self)
         self._unsent.append(data)
+        self._unsent_size += len(data)
+        if self._unsent_size >= AT_ONCE:
+            self.door.outbox.flush()
 
     def flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent, self._unsent_size = self._unsent, [], 0
         if unsent and not self.transport.is_closing():
             self.transport.writelines(unsent)
             if self._closes:

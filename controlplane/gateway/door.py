@@ -18,6 +18,8 @@ MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 200
 AHEAD: Final = 64
 """Requests a client may send before the first of them is answered."""
+AT_ONCE: Final = 64 * 1024
+"""Bytes of an answer that do not wait for the end of the turn: only the socket can tell that its client is slow."""
 HEAD_S: Final = 10.0
 IDLE_S: Final = 75.0
 LINGER_S: Final = 2.0
