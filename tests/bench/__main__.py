@@ -9,11 +9,12 @@ from tests.bench import compare, scenarios
 from tests.bench.cases import CASES
 from tests.bench.peers import STARTERS, Peer, Ports
 from tests.bench.processes import Unavailable
+from tests.bench.starts import starts
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="compare", choices=["compare", "streams", "rss"])
+    parser.add_argument("what", nargs="?", default="compare", choices=["compare", "streams", "rss", "starts"])
     parser.add_argument("--peers", default="", help="further gateways, by comma: sglang")
     parser.add_argument("--only", help="gateways, by comma, instead of nginx and flockpy")
     parser.add_argument("--cases", default="a,b,c,d,e,f")
@@ -53,6 +54,8 @@ def main() -> int:
         print(f"unknown: {unknown}; gateways {sorted(STARTERS)}, cases {sorted(CASES)}", file=sys.stderr)
         return 2
     try:
+        if wanted.what == "starts":
+            return 0 if told(starts(ports.flockpy)) else 1
         with compare.stage(names, ports, not wanted.no_pin) as (peers, mock_pid, core):
             everyone = [*peers, *external]
             if wanted.what == "compare":
@@ -94,10 +97,17 @@ def run_scenario(wanted: argparse.Namespace, peers: list[Peer], mock_pid: int, c
                 scenarios.stalled_readers(peer, mock_pid, core),
             ]
         for findings in found:
-            for finding in findings:
-                print(finding.line(), flush=True)
-                holds &= finding.holds
+            holds &= told(findings)
     return 0 if holds else 1
+
+
+def told(findings: Iterable[scenarios.Finding]) -> bool:
+    """Print them as they come; whether all promises hold."""
+    holds = True
+    for finding in findings:
+        print(finding.line(), flush=True)
+        holds &= finding.holds
+    return holds
 
 
 if __name__ == "__main__":

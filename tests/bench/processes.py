@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 STEP_S = 0.05
@@ -98,9 +98,14 @@ def tree(root: int) -> list[int]:
 
 
 def rss_mb(root: int) -> float:
-    """Resident memory of the whole tree; pages that several of its processes share count once (PSS)."""
+    """Resident memory of the whole tree."""
+    return resident_mb(tree(root))
+
+
+def resident_mb(pids: Iterable[int]) -> float:
+    """Resident memory of processes; pages that several of them share count once (PSS)."""
     total = 0
-    for pid in tree(root):
+    for pid in pids:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
