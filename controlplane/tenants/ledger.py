@@ -110,13 +110,14 @@ class Ledger:
 
         (While the journal cannot be written it waits in memory instead; see `degraded`.)
         """
-        buffer, self._buffer = self._buffer, []
+        buffer = self._buffer
         if not buffer:
             return
         if self._waiting:  # in order: first what waits already, and `run` tries that again
             self._waiting.extend(buffer)
         else:
             self._write(buffer)
+        self._buffer = []  # only now: what broke is tried again, and before any answer
 
     def _note(self, item: _Waiting) -> None:
         if not self._buffer:

@@ -2,8 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from controlplane.store.db import Database
+from controlplane.tenants.journal import Journal
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.lines import Opened
 from flockpy.http import Outbox
@@ -32,4 +36,38 @@ async def test_a_record_is_in_the_journal_before_any_answer_of_its_turn_is_writt
     assert b"req_1" not in journal()
     await asyncio.sleep(0)
     assert client.there
+    await ledger.stop()
+
+
+async def test_a_defect_in_the_journal_keeps_the_records_and_the_answers_until_it_is_tried_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    ledger = Ledger(database, tmp_path / "journal")
+    await ledger.recover()
+    append, lines = Journal.append, list[bytes]()
+
+    def broken_once(journal: Journal, text: bytes) -> None:
+        lines.append(text)
+        if len(lines) == 1:
+            raise MemoryError
+        append(journal, text)
+
+    class Client:
+        lines_before = 0
+
+        def flush(self) -> None:
+            self.lines_before = len(lines)
+
+    monkeypatch.setattr(Journal, "append", broken_once)
+    client = Client()
+    answers = Outbox(before=ledger.flush)
+    answers.add(client)
+    ledger.close(a_record("req_1"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(told) == 1
+    assert client.lines_before == 2
+    assert lines[0] == lines[1]
     await ledger.stop()
