@@ -1,7 +1,13 @@
 """A turn of the event loop: what it has to say to a client goes out at its end."""
 
+import asyncio
+
+from controlplane.gateway.asked import Asked
 from controlplane.gateway.door import AT_ONCE
-from tests.unit.controlplane.gateway.wire import Wire, post, statuses
+from controlplane.gateway.listener import Listener
+from flockpy.clock import SystemClock
+from flockpy.http import Outbox
+from tests.unit.controlplane.gateway.wire import LIMITS, Plane, Wire, post, statuses
 
 
 async def test_what_is_said_in_one_turn_goes_out_at_its_end_in_one_piece() -> None:
@@ -42,3 +48,61 @@ async def test_half_a_body_and_no_more_is_refused() -> None:
     assert not wire.connection.eof_received()
     wire.transport.close()  # as the event loop does then
     assert statuses(wire.transport.written) == [400]
+
+
+async def test_what_is_much_is_counted_from_one_turn_to_the_next_no_more() -> None:
+    wire = Wire()
+    await wire.send(post())
+    (asked,) = wire.plane.started
+    asked.begin(b"a: b\r\n", b"x" * (AT_ONCE // 2))
+    assert wire.transport.pieces == []
+    await wire.settle()
+    asked.write(b"x" * (AT_ONCE // 2))
+    assert len(wire.transport.pieces) == 1
+    asked.write(b"x" * (AT_ONCE // 2))  # together with what waits it is much
+    assert len(wire.transport.pieces) == 2
+
+
+async def test_what_is_written_at_once_has_its_record_first() -> None:
+    wire = Wire()
+    written: list[int] = []
+    wire.door.outbox = Outbox(before=lambda: written.append(len(wire.transport.pieces)))
+    await wire.send(post())
+    wire.plane.started[0].answer(200, b"", b"x" * AT_ONCE)
+    assert (written, len(wire.transport.pieces)) == ([0], 1)
+    await wire.send(post()[:-1])
+    wire.connection.eof_received()
+    assert (written, len(wire.transport.pieces)) == ([0, 1], 2)
+
+
+async def test_the_connection_ends_behind_an_answer_that_was_written_at_once() -> None:
+    wire = Wire()
+    await wire.send(post(b"/v1/chat", b"hi", b"connection: close"))
+    wire.plane.started[0].answer(200, b"", b"x" * AT_ONCE)
+    assert wire.transport.closed
+
+
+async def test_what_is_no_request_is_answered_behind_the_answers_of_its_turn() -> None:
+    wire = Wire()
+    wire.plane.start = lambda asked: asked.answer(200, b"", b"")  # type: ignore[method-assign]
+    assert statuses(await wire.send(post() + b"nonsense\r\n\r\n")) == [200, 400]
+
+
+async def test_an_answer_given_in_the_turn_in_which_the_listener_closes_arrives(
+    unused_tcp_port: int,
+) -> None:
+    closing = asyncio.Event()
+
+    class AtOnce(Plane):
+        def start(self, asked: Asked) -> None:
+            closing.set()  # wakes who closes before the turn's answers are written
+            asked.answer(200, b"", b"there")
+
+    listener = Listener(None, AtOnce(), LIMITS, Outbox(), SystemClock())
+    await listener.open("127.0.0.1", unused_tcp_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+    writer.write(post())
+    await closing.wait()
+    await listener.close()
+    assert (await reader.read()).endswith(b"there")
+    writer.close()
