@@ -60,6 +60,9 @@ class Connection(asyncio.Protocol):
         if exchange is None:  # bytes nobody asked for: the connection is out of step
             self.close()
             return
+        if self._unsent:  # it cannot be the answer: an idle engine may have given up this very moment
+            self._break("the peer spoke before it was asked")
+            return
         exchange.touched()
         self._bodiless += len(data)
         problem: Exception | None = None
@@ -114,7 +117,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, exchange: "Exchange") -> None:
         self.exchange = None
-        if self._reusable and not self._unsent and not self.transport.get_write_buffer_size():
+        if self._reusable and not self.transport.get_write_buffer_size():
             exchange.resume()
             self.pool.give_back(self)
         else:
