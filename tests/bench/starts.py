@@ -32,16 +32,24 @@ def starts(port: int) -> Iterator[Finding]:
         env = {"PATH": path, "HOME": str(home)}
         command = [str(clone / "scripts" / "up"), "--listen", f"127.0.0.1:{port}", "--no-wizard"]
         log, key = Path(folder) / "up.log", home / ".flock" / "admin.key"
-        for start, at_most in (("first start, installing all it needs", COLD_S), ("second start", WARM_S)):
-            began = time.monotonic()
-            with running(command, log, lambda: _speaks(port, key), env=env, patience_s=2 * COLD_S) as process:
-                took = time.monotonic() - began
-                yield Finding(f"the {start}: a token within {at_most} s", f"{took:.1f} s", took <= at_most)
-                if at_most == COLD_S:
-                    deadline = time.monotonic() + REST_S
-                    while time.monotonic() < deadline and not ended(process):
-                        pass
-                    yield _at_rest(process.pid)
+
+        def speaks() -> bool:
+            return _speaks(port, key)
+
+        began = time.monotonic()
+        with running(command, log, speaks, env=env, patience_s=2 * COLD_S) as process:
+            yield _in_time("the first start, installing all it needs", time.monotonic() - began, COLD_S)
+            rested = time.monotonic() + REST_S
+            while time.monotonic() < rested and not ended(process):
+                pass
+            yield _at_rest(process.pid)
+        began = time.monotonic()
+        with running(command, log, speaks, env=env):
+            yield _in_time("the second start", time.monotonic() - began, WARM_S)
+
+
+def _in_time(start: str, took: float, at_most: float) -> Finding:
+    return Finding(f"{start}: a token within {at_most} s", f"{took:.1f} s", took <= at_most)
 
 
 def _at_rest(root: int) -> Finding:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from controlplane.gateway.asked import Asked
 from controlplane.gateway.door import AT_ONCE
 from controlplane.gateway.listener import Listener
@@ -82,9 +84,11 @@ async def test_the_connection_ends_behind_an_answer_that_was_written_at_once() -
     assert wire.transport.closed
 
 
-async def test_what_is_no_request_is_answered_behind_the_answers_of_its_turn() -> None:
+async def test_what_is_no_request_is_answered_behind_the_answers_of_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wire = Wire()
-    wire.plane.start = lambda asked: asked.answer(200, b"", b"")  # type: ignore[method-assign]
+    monkeypatch.setattr(wire.plane, "start", lambda asked: asked.answer(200, b"", b""))
     assert statuses(await wire.send(post() + b"nonsense\r\n\r\n")) == [200, 400]
 
 
