@@ -1,6 +1,5 @@
 """The bench itself, briefly: its programs build, count what is there, and notice what is missing."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from tests.bench.compare import Table
 from tests.bench.load import measure
 from tests.bench.peers import Peer, Ports, engine
 from tests.bench.scenarios import stalled_readers, streams
+from tests.ports import free_port
 
 pytestmark = pytest.mark.needs_program("cc")
 
@@ -19,9 +19,7 @@ pytestmark = pytest.mark.needs_program("cc")
 @pytest.fixture
 def mock(tmp_path: Path) -> Iterator[Peer]:
     """The mock engine itself as the gateway under load."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with engine(Ports(engine=port), tmp_path, None) as pid:
         yield Peer("mock", f"http://127.0.0.1:{port}", pid)
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 
 from tests.cluster.metering import live
-from tests.cluster.program import Program, eventually, free_port, running
+from tests.cluster.program import Program, eventually, running
 from tests.cluster.traffic import Answer, Ask, ask
+from tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

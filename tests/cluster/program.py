@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,16 +16,10 @@ import httpx
 import psutil
 
 from flockpy.environment import for_agent
+from tests.ports import free_port
 
 T = TypeVar("T")
 START_S = 60.0
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def eventually(look: Callable[[], T | None], what: str, within: float = 30.0) -> T:
@@ -71,7 +64,10 @@ class Program:
         eventually(self.ready, f"the leader is ready; see {self.log}", START_S)
 
     def ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Whether /readyz says so, and it is this program that says it."""
+        assert self.parent is None or self.parent.poll() is None, (
+            f"flockpy up has ended: {self.said()[-2000:]}"
+        )
         try:
             return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
         except httpx.TransportError:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.cluster.program import eventually, free_port
+from tests.cluster.program import eventually
+from tests.ports import free_port
 
 
 @contextmanager

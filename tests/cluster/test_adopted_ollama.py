@@ -8,7 +8,8 @@ import ollama as official
 import openai
 import pytest
 
-from tests.cluster.program import Program, eventually, free_port, running
+from tests.cluster.program import Program, eventually, running
+from tests.ports import free_port
 from tests.simulators import ollama
 from tests.simulators.ollama import Model
 

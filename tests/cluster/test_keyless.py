@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from flockpy.environment import for_agent
-from tests.cluster.program import Program, eventually, free_port, running
+from tests.cluster.program import Program, eventually, running
 from tests.cluster.raw_http import converse, request
+from tests.ports import free_port
 
 CHAT, NODES = "/v1/chat/completions", "/admin/v1/nodes"
 BODY = {"model": "flock-demo", "messages": [{"role": "user", "content": "hi"}]}

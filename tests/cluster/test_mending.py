@@ -10,7 +10,8 @@ import anthropic
 import openai
 import pytest
 
-from tests.cluster.program import Program, eventually, free_port, running
+from tests.cluster.program import Program, eventually, running
+from tests.ports import free_port
 
 LEAK = '<tool_call> {"name": "get_weather", "arguments": {"city": "Paris"}} </tool_call>'
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}

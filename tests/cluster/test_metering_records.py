@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.metering import Record, metered, record_of
-from tests.cluster.program import Program, free_port
+from tests.cluster.program import Program
 from tests.cluster.traffic import Answer, Ask, ask_all
+from tests.ports import free_port
 from tests.tiny_models import tiny_model
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from flockpy.cli.parent import Plan
 from flockpy.lockfile import Held, holder
 from flockpy.paths import DataDir
+from tests.ports import free_port
 from tests.unit.flockpy.cli.stub_household import environment
 
 
@@ -81,9 +81,7 @@ async def running(data: Path, port: int, grace: float = 10) -> AsyncIterator[Run
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
+    return free_port()
 
 
 async def test_it_says_where_everything_is_and_shows_the_key_on_the_first_run_only(tmp_path: Path, port: int):

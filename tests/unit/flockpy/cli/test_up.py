@@ -9,16 +9,11 @@ import pytest
 from flockpy.lockfile import Lock, acquire
 from flockpy.paths import DataDir
 from flockpy.settings import prepare_data_dir
+from tests.ports import free_port
 from tests.unit.flockpy.cli.conftest import Flockpy
 from tests.unit.flockpy.cli.stub_household import environment
 from tests.unit.flockpy.cli.stub_leader import StubLeader
 from tests.unit.flockpy.cli.terminal import on_a_terminal
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 def test_the_first_start_on_a_terminal_offers_to_add_a_model(tmp_path: Path):
