@@ -1,6 +1,7 @@
 """``scripts/bench``: what the gateway costs, next to nginx and others, on this machine. See README.md."""
 
 import argparse
+import platform
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,7 @@ def main() -> int:
     if unknown:
         print(f"unknown: {unknown}; gateways {sorted(STARTERS)}, cases {sorted(CASES)}", file=sys.stderr)
         return 2
+    print(f"on Python {platform.python_version()}, {platform.machine()}", flush=True)
     try:
         if wanted.what == "starts":
             return 0 if told(starts(ports.flockpy)) else 1
