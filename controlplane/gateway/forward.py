@@ -184,11 +184,19 @@ class Forwarder:
                 job.settle("failed" if tap.failure() else "ok", 200, tap.usage())
             return reply.push(out, now) if out else None
 
-        await exchange.relay(pass_on, lambda: reply.tick(monotonic()))
-        if tap.failure():  # its client has it in the engine's words
-            job.settle("failed", 200, tap.usage())
-        elif not tap.done:
-            raise ExchangeBroken("it ended its answer half way", answered=True)
+        def wait() -> None:
+            if not tap.half():  # within an event nothing else can be said
+                reply.tick(monotonic())
+
+        try:
+            await exchange.relay(pass_on, wait)
+            if tap.failure():  # its client has it in the engine's words
+                job.settle("failed", 200, tap.usage())
+            elif not tap.done:
+                raise ExchangeBroken("it ended its answer half way", answered=True)
+        except ExchangeBroken:
+            reply.half = tap.half()
+            raise
         reply.end_stream(tap.rest())
 
 

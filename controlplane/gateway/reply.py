@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from controlplane.gateway.asked import Asked
+from controlplane.protocols import half_event
 from controlplane.protocols.ir import Encoder, Failure
 from flockpy.errors import FlockError, LeaderRefused, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
 
@@ -21,7 +22,8 @@ _FINAL: Final = (Unauthenticated, QuotaSpent, NotFound, LeaderRefused)
 
 class Reply:
     """What a call says to its client. `started`: the status line is out, so errors must go in-band. `encoder`: that
-    of a translated stream. `passed`: header lines of a vendor's answer, for its client."""
+    of a translated stream. `passed`: header lines of a vendor's answer, for its client. `half`: the beginning of an
+    event that its client has, and whose end will not come."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -29,6 +31,7 @@ class Reply:
         self.started = False
         self.encoder: Encoder | None = None
         self.passed = b""
+        self.half = b""
         self._last = self._said = asked.call.started
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
@@ -71,8 +74,12 @@ class Reply:
         """Tell the client what went wrong: with a status, or as the last event of a stream that has begun."""
         surface = self._call.surface
         if self.started:
-            encoder = self.encoder
-            said = encoder.feed((Failure(error),)) + encoder.end() if encoder else surface.stream_error(error)
+            if encoder := self.encoder:
+                said = encoder.feed((Failure(error),)) + encoder.end()
+            else:
+                said = surface.stream_error(error)
+                if self.half:
+                    said = half_event.ending(self.half, surface.error(error)) + said
             self._asked.end(said)
             return
         self.started = True

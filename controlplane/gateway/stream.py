@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from controlplane.protocols import half_event
 from controlplane.protocols.base import Surface, Usage
 from controlplane.protocols.sse import MAX_EVENT
 from flockpy.errors import EngineDied
@@ -101,6 +102,10 @@ class Tap:
     def rest(self) -> bytes:
         """What was held back when the stream ended: engines may leave its last event without an end."""
         return self._trimmed(self._whole.rest())
+
+    def half(self) -> bytes:
+        """The beginning of an event that was forwarded without its end; b"" when the last one is whole."""
+        return half_event.half(self._end()) if self._raw else b""
 
     @property
     def events(self) -> int:

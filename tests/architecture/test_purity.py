@@ -60,6 +60,7 @@ PURE = frozenset(
         "controlplane.protocols.gemini_decoder",
         "controlplane.protocols.gemini_dialect",
         "controlplane.protocols.gemini_turns",
+        "controlplane.protocols.half_event",
         "controlplane.protocols.ir",
         "controlplane.protocols.listing",
         "controlplane.protocols.ollama",

@@ -35,6 +35,7 @@ class Fault:
     drop   the connection is closed instead of an answer
     cut    the stream ends after `after` chunks, as if it were complete
     reset  the connection is reset after `after` chunks
+    half   the same, within a chunk, of which `bytes` have come, and after `pause_s`
     error  the stream goes on with an error object after `after` chunks, and ends
     pause  the stream stands still for `pause_s` after `after` chunks, and goes on
     ====== ================================================================================================
@@ -42,12 +43,13 @@ class Fault:
     `of`: only answers of that kind are struck, a text or calls.
     """
 
-    kind: Literal["status", "drop", "cut", "reset", "error", "pause"]
+    kind: Literal["status", "drop", "cut", "reset", "half", "error", "pause"]
     times: int = 1
     after: int = 0
     status: int = 500
     retry_after: int | None = None
     pause_s: float = 0
+    bytes: int = 0
     of: Literal["any", "text", "calls"] = "any"
 
 
@@ -195,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for sent, chunk in enumerate(answers.chunks(body, turn, script.reasoning, number, script.split)):
             if fault and sent == fault.after:
+                if fault.kind == "half":
+                    self._begin(json.dumps(chunk), fault)
                 if fault.kind != "pause":
                     self._break(fault)
                     return
@@ -207,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _break(self, fault: Fault) -> None:
         self.close_connection = True
-        if fault.kind == "reset":
+        if fault.kind in ("reset", "half"):
             self._engine.stopped.wait(READ_S)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
@@ -215,6 +219,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind == "error":
             self._event(json.dumps(answers.error(fault.status, "scripted fault", "server_error")))
         self.wfile.write(b"0\r\n\r\n")
+
+    def _begin(self, data: str, fault: Fault) -> None:
+        begun = f"data: {data}".encode()[: fault.bytes]
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(begun), begun))
+        self._engine.stopped.wait(fault.pause_s)
 
     def _event(self, data: str) -> None:
         event = f"data: {data}\n\n".encode()
