@@ -19,9 +19,11 @@ _LOOSE: Final = 1000
 
 
 class Asked:
-    """`headers` have their names in lower case. `size` counts the body's bytes, of which `parts` are here so far.
+    """`headers` have their names in lower case, and stand in `named` by them. `size` counts the body's bytes, of which
+    `parts` are here so far.
 
-    It stands among uvicorn's request cycles on its connection, where `response_complete` and `keep_alive` are read.
+    It stands among uvicorn's request cycles on its connection, where `keep_alive`, `response_started` and
+    `response_complete` are read.
     """
 
     call: Call
@@ -34,6 +36,8 @@ class Asked:
     """The requests before it have been answered."""
     expects = False
     """The client waits for a word before it sends the body."""
+    response_started = False
+    """The head of a streamed answer is out."""
     response_complete = False
     """Nothing more is written: the answer is, or the client has gone."""
     _chunked = False
@@ -45,6 +49,7 @@ class Asked:
         method: bytes,
         path: bytes,
         headers: Headers,
+        named: dict[bytes, bytes],
         *,
         http_1_0: bool,
         keep_alive: bool,
@@ -53,7 +58,7 @@ class Asked:
         self.method = method
         self.path = path
         self.headers = headers
-        self._named = dict(headers)
+        self._named = named
         self.keep_alive = keep_alive
         self.parts: list[bytes] = []
         self.size = 0
@@ -90,6 +95,7 @@ class Asked:
         """The head of a streamed answer and its first piece; answers what `write` does."""
         if self.response_complete:
             return None
+        self.response_started = True
         self._chunked = not self._http_1_0
         self.keep_alive = (
             self.keep_alive and self._chunked

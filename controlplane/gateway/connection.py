@@ -22,10 +22,15 @@ from controlplane.gateway.door import (
     MAX_HEADERS,
     STALLED_S,
     Door,
+    Enough,
     framed_wrongly,
+    left_early,
+    names_a_host,
     size_of,
+    tell_left,
     too_large,
     too_much,
+    unaddressed,
     without_origin,
 )
 from controlplane.protocols.openai_error import error_body
@@ -140,16 +145,20 @@ class Connection(HttpToolsProtocol):
             self._end(too_much())
 
     def eof_received(self) -> None:
-        if isinstance(asked := self._arriving(), Asked):
-            self._refuse(asked, framed_wrongly())
+        arriving = self._arriving()
+        asked = self._serving or arriving
+        error = framed_wrongly() if asked is arriving else left_early()
+        if isinstance(asked, Asked) and asked is arriving:
+            self._refuse(asked, error)
+        elif asked is not None and not asked.response_started:
+            tell_left(asked)
+            self._answer(error)
         self.door.outbox.flush()  # the event loop closes the connection now
 
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self._serving, self.cycle, *(cycle for cycle, _ in self.pipeline)):
-            if isinstance(cycle, Asked):
-                cycle.left()
-            elif cycle is not None:
-                _tell_left(cycle)
+            if cycle is not None:
+                tell_left(cycle)
         self.pipeline.clear()
         self._serving, self.cycle = None, _NONE
         self._release()
@@ -177,7 +186,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._deaf or len(self.pipeline) >= AHEAD:
             self._end_after_answer()
-            raise _Enough
+            raise Enough
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._in_head = True
 
@@ -188,23 +197,29 @@ class Connection(HttpToolsProtocol):
             size > MAX_HEAD and size_of(self.url, self.headers) > MAX_HEAD
         ):
             self._end(too_much())
-            raise _Enough
+            raise Enough
         if self._parser.should_upgrade():
             self._upgrading = True
             return
         if self.url[:1] != b"/":
             self.url = without_origin(self.url)
         path = self.url.partition(b"?")[0]
+        old = self._parser.get_http_version() != "1.1"
+        named = dict(self.headers)
+        if not names_a_host(self.headers, named, old):
+            self._end(unaddressed())
+            raise Enough
         self._since = self._last
         if not self.door.plane.serves(path):
             self._begin_scope()
             super().on_headers_complete()
             self.headers = []  # trailers are none
             return
-        old = self._parser.get_http_version() != "1.1"
         keep_alive = not old and self._parser.should_keep_alive()
         headers, self.headers = self.headers, []
-        asked = Asked(self, self._parser.get_method(), path, headers, http_1_0=old, keep_alive=keep_alive)
+        asked = Asked(
+            self, self._parser.get_method(), path, headers, named, http_1_0=old, keep_alive=keep_alive
+        )
         asked.turn = self._idle()
         self.cycle = cast("RequestResponseCycle", asked)
         if not asked.turn:
@@ -336,8 +351,7 @@ class Connection(HttpToolsProtocol):
                 self._answer(error)
         elif cycle is self._serving and not cycle.response_started:
             self._end_after_answer()
-            _tell_left(cycle)
-            cycle.response_complete = True
+            tell_left(cycle)
             self._answer(error)
         elif self._end_after_answer():
             self.transport.abort()
@@ -379,14 +393,3 @@ class Connection(HttpToolsProtocol):
         """Nothing has been asked that is not answered."""
         latest = cast("RequestResponseCycle | None", self.cycle)
         return latest is None or latest.response_complete
-
-
-class _Enough(Exception):
-    """Ends the parser's work on a connection that has gone deaf."""
-
-
-def _tell_left(cycle: RequestResponseCycle) -> None:
-    """To the application: the client has gone."""
-    cycle.disconnected = True
-    cycle.waiting_for_100_continue = False
-    cycle.message_event.set()

@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from controlplane.gateway.asked import Asked, Headers
@@ -48,6 +49,10 @@ class Plane(Protocol):
         ...
 
 
+class Enough(Exception):
+    """Ends the parser's work on a connection of which nothing more is read."""
+
+
 class Door:
     """What the connections of a listener share. `outbox` writes for them; `date` is the header line of this second,
     `empty` set while there are none."""
@@ -77,6 +82,19 @@ def framed_wrongly() -> BadRequest:
     return BadRequest("the body ended before it was complete, or is framed wrongly", field="body")
 
 
+def left_early() -> BadRequest:
+    """The error for a client that has said that it sends no more, before it has its answer."""
+    return BadRequest(
+        "the connection was closed for sending before its answer was there, which counts as having left",
+        hint="keep it open until the answer has been read",
+    )
+
+
+def unaddressed() -> BadRequest:
+    """The error for a request that names no host, or several."""
+    return BadRequest("a request names its host once", field="host", hint="send one Host header")
+
+
 def too_much() -> HeadTooLarge:
     """The error for a head over the limits."""
     return HeadTooLarge(f"the headers exceed {MAX_HEAD} bytes or {MAX_HEADERS} lines")
@@ -88,6 +106,27 @@ def without_origin(url: bytes) -> bytes:
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
 
 
+def names_a_host(headers: Headers, named: dict[bytes, bytes], old: bool) -> bool:
+    """Whether one host is named, so that all who read it mean the same. An `old` client need not name any.
+
+    `named`: the headers by their names.
+    """
+    if len(named) == len(headers):
+        return old or b"host" in named
+    named_so = sum(name == b"host" for name, _ in headers)
+    return named_so == 1 or (old and not named_so)
+
+
 def size_of(url: bytes, headers: Headers) -> int:
     """Bytes of a head, without what separates them."""
     return len(url) + sum(len(name) + len(value) for name, value in headers)
+
+
+def tell_left(cycle: Asked | RequestResponseCycle) -> None:
+    """To whoever answers: the client has gone. Nothing that it still says goes out."""
+    if isinstance(cycle, Asked):
+        cycle.left()
+        return
+    cycle.disconnected = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()

@@ -236,7 +236,8 @@ def test_a_body_to_an_admin_route_that_stops_arriving_times_out(program: Program
 
 
 def test_a_client_that_leaves_in_a_body_to_an_admin_route_is_no_failure_of_ours(program: Program) -> None:
-    assert admin_body(program, b'5\r\n{"a"', close=True).status == 0
+    answer = admin_body(program, b'5\r\n{"a"', close=True)
+    assert (answer.status, answer.error["param"]) == (400, "body")
 
 
 def test_who_reads_no_answers_is_not_read_from_either_and_may_leave(program: Program) -> None:
@@ -260,3 +261,19 @@ def test_thousands_of_requests_at_once_are_answered_as_far_as_they_are_let_in(pr
     one = request(program, b"", path=b"/v1/models", method=b"GET")
     answer = converse(program, one * 2000, to_the_end=True)
     assert 10 < answer.rest.count(b"HTTP/1.1 200 OK") < 200
+
+
+@pytest.mark.parametrize("hosts", [b"", b"host: a\r\nhost: b\r\n"], ids=["none", "two"])
+@pytest.mark.parametrize(("method", "path"), [(b"POST", CHAT), (b"GET", TOKENS)])
+def test_a_request_names_its_host_once(program: Program, method: bytes, path: bytes, hosts: bytes) -> None:
+    asked = request(program, method=method, path=path)
+    answer = converse(program, asked.replace(b"host: localhost:%d\r\n" % program.port, hosts))
+    assert (answer.status, answer.error["param"]) == (400, "host")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_closes_its_side_before_the_answer_is_told_so(program: Program, stream: bool) -> None:
+    body = GOOD[:-1] + b', "stream": %s}' % (b"true" if stream else b"false")
+    answer = converse(program, request(program, body), close=True)
+    assert answer.status in (200, 400)  # the answer may have been as quick
+    assert answer.status == 200 or "keep it open" in answer.error["message"]

@@ -107,6 +107,28 @@ async def test_nobody_is_believed_about_whom_a_request_is_from() -> None:
     assert wire.plane.started[0].connection.client == ("10.0.0.9", 4711)
 
 
+@pytest.mark.parametrize("path", [b"/v1/chat", b"/admin"])
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        (b"1.1", b"host: a\r\nx: 1\r\nx: 2\r\n", 200),
+        (b"1.1", b"", 400),
+        (b"1.1", b"x: 1\r\nx: 2\r\n", 400),
+        (b"1.1", b"host: a\r\nhost: a\r\n", 400),
+        (b"1.1", b"Host: a\r\nhOST: b\r\n", 400),
+        (b"1.0", b"", 200),
+        (b"1.0", b"x: 1\r\nx: 2\r\n", 200),
+        (b"1.0", b"host: a\r\nhost: b\r\n", 400),
+    ],
+)
+async def test_a_request_names_its_host_once(
+    path: bytes, version: bytes, hosts: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire()
+    monkeypatch.setattr(wire.plane, "start", lambda asked: asked.answer(200, b"", b""))
+    assert statuses(await wire.send(b"POST %b HTTP/%b\r\n%b\r\n" % (path, version, hosts))) == [status]
+
+
 # several requests
 
 

@@ -171,7 +171,9 @@ async def test_such_a_wish_behind_another_request_starts_that_one_once() -> None
 
 async def test_such_a_wish_changes_nothing_about_chunks_and_refusals() -> None:
     wire = Wire()
-    await wire.send(chunked(b"hel", b"lo").replace(b"host: a", b"\r\n".join(UPGRADE)) + b"0\r\n\r\n")
+    await wire.send(
+        chunked(b"hel", b"lo").replace(b"host: a", b"\r\n".join((b"host: a", *UPGRADE))) + b"0\r\n\r\n"
+    )
     assert b"".join(wire.plane.started[0].parts) == b"hello"
     wire.plane.started[0].answer(200, b"", b"")
     assert statuses(await wire.send(post(b"/v1/forbidden", b"hi", *UPGRADE))) == [403]

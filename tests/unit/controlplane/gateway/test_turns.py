@@ -9,7 +9,7 @@ from controlplane.gateway.door import AT_ONCE
 from controlplane.gateway.listener import Listener
 from flockpy.clock import SystemClock
 from flockpy.http import Outbox
-from tests.unit.controlplane.gateway.wire import LIMITS, Plane, Wire, post, statuses
+from tests.unit.controlplane.gateway.wire import LIMITS, Plane, Wire, get, post, statuses
 
 
 async def test_what_is_said_in_one_turn_goes_out_at_its_end_in_one_piece() -> None:
@@ -110,3 +110,39 @@ async def test_an_answer_given_in_the_turn_in_which_the_listener_closes_arrives(
     await listener.close()
     assert (await reader.read()).endswith(b"there")
     writer.close()
+
+
+@pytest.mark.parametrize("sent", [post(), post() + post()[:-1], get(b"/slow")])
+async def test_a_client_that_closes_its_side_before_the_answer_hears_that_it_counts_as_gone(
+    sent: bytes,
+) -> None:
+    wire = Wire()
+    await wire.send(sent)
+    assert not wire.connection.eof_received()
+    wire.transport.close()  # as the event loop does then
+    assert statuses(wire.transport.written) == [400]
+    assert b"keep it open" in wire.transport.written
+    wire.connection.connection_lost(None)
+    assert [asked.call.cancelled_by for asked in wire.plane.started] == ["client"] * len(wire.plane.started)
+
+
+async def test_a_stream_whose_client_closes_its_side_just_ends() -> None:
+    wire = Wire()
+    await wire.send(post())
+    (asked,) = wire.plane.started
+    asked.begin(b"", b"one")
+    before = wire.transport.written
+    wire.connection.eof_received()
+    wire.connection.connection_lost(None)
+    asked.write(b"two")
+    assert wire.transport.written == before
+    assert asked.call.cancelled_by == "client"
+
+
+async def test_an_answer_that_is_there_goes_to_a_client_that_closed_its_side() -> None:
+    wire = Wire()
+    await wire.send(post())
+    wire.plane.started[0].answer(200, b"", b"yes")
+    wire.connection.eof_received()
+    assert statuses(wire.transport.written) == [200]
+    assert wire.plane.started[0].call.cancelled_by == ""
