@@ -78,7 +78,7 @@ class Chain:
         table = self._current_table()
         if table is not self._table:  # what the names in chains stand for has changed
             self._table, self._by_model = table, {**self._shipped, **by_model(self._configured, table)}
-        asked = job.route
+        asked = job.leg.route
         further = self._by_model.get(asked.model_id) or asked.fallback
         routes = self._in_order(job, behind(asked, further, table)) if further else []
         if len(routes) < 2:
@@ -87,7 +87,7 @@ class Chain:
         told: FlockError | Refused | None = None
         passed: tuple[Route, str] | None = (asked, "slow") if routes[0] is not asked else None
         for route in routes:
-            if route is not job.route:
+            if route is not job.leg.route:
                 try:
                     leg = prepare(job, route)
                 except (BadRequest, QuotaSpent):
@@ -120,7 +120,7 @@ class Chain:
         """The model asked for and those behind it that can serve this request, slow ones last."""
         call = job.call
         allowed = call.key.models if call.key else None
-        routes = [job.route]
+        routes = [job.leg.route]
         for route in further:
             if allowed is not None and route.model_id not in allowed:
                 continue
@@ -132,7 +132,7 @@ class Chain:
         return sorted(routes, key=lambda route: self._latencies.is_slow(route.model_id, now))
 
     async def _ask(self, job: Job) -> None:
-        if job.route.vendor:
+        if job.leg.route.vendor:
             await self._hosted.serve(job)
         else:
             await self._dispatcher.serve(job)
@@ -155,9 +155,9 @@ class Chain:
         except asyncio.CancelledError:
             if not expired or task is None or task.uncancel():
                 raise
-            self._observe(job.route, began, self._clock.monotonic())
+            self._observe(job.leg.route, began, self._clock.monotonic())
             late = Late(
-                f"model {job.route.model_id} gave no answer within {self._timeout_s:g} s", retry_after=5
+                f"model {job.leg.route.model_id} gave no answer within {self._timeout_s:g} s", retry_after=5
             )
             for attempt in call.attempts[tried:]:
                 attempt.error = attempt.error or late.message

@@ -46,7 +46,7 @@ class Dispatcher:
         """See a request through to its answer. Raises FlockError, ClientGone."""
         connects = breaks = 0
         while True:
-            claim = self._slots.claim(job.route.model_id)
+            claim = self._slots.claim(job.leg.route.model_id)
             if not isinstance(claim, Claim):
                 claim = await self._claim_later(job, claim)
             replica = claim.decision.replica
@@ -71,7 +71,7 @@ class Dispatcher:
     async def _claim_later(self, job: Job, why: Saturated | NotLoaded) -> Claim:
         since = self._clock.monotonic()
         if isinstance(why, NotLoaded):
-            self.want(job.route.model_id)
+            self.want(job.leg.route.model_id)
         claim = await self._wait(job)
         job.call.queue_s += self._clock.monotonic() - since
         return claim
@@ -100,7 +100,7 @@ class Dispatcher:
 
     async def _wait(self, job: Job) -> Claim:
         """Stand in line for a slot. Raises Overloaded when the line is full or takes too long."""
-        call, model_id = job.call, job.route.model_id
+        call, model_id = job.call, job.leg.route.model_id
         longest = self._config.limits.queue_wait_seconds
         deadline = self._clock.monotonic() + longest
         waiter = self._slots.enqueue(model_id)

@@ -46,12 +46,12 @@ class Forwarder:
         call, replica = job.call, decision.replica
         quirks = quirks_of(replica.engine)
         # An engine that was here before us is asked for what the client asks for, and for nothing more.
-        streams = isinstance(job.inbound, Neutral) or can_assemble(call.surface.name)
+        streams = isinstance(job.leg.inbound, Neutral) or can_assemble(call.surface.name)
         live = quirks.hears_leaving_by_writing and streams and not replica.adopted
         out = outbound(
             call.surface,
-            job.inbound,
-            job.body,
+            job.leg.inbound,
+            job.leg.body,
             model=replica.engine_model,
             quirks=quirks,
             max_tokens_cap=job.admission.max_tokens_cap,
@@ -87,7 +87,7 @@ class Forwarder:
             raise
 
     async def _exchange(self, job: Job, exchange: Exchange, fixes: Fixes, engine: str, *, live: bool) -> None:
-        call = job.call
+        call, inbound = job.call, job.leg.inbound
         call.on_cancel = exchange.abort
         try:
             if call.cancelled_by:
@@ -98,13 +98,13 @@ class Forwarder:
                 raise NotServed(f"it answered with status {answer.status}", sent=False)
             if answer.status >= 400:
                 refusal = upstream.refusal(answer.status, await exchange.body(MAX_REFUSAL), engine)
-                raise call.surface.explain(job.body, job.route.capabilities) or refusal
-            if isinstance(job.inbound, Retold):
+                raise call.surface.explain(job.leg.body, job.leg.route.capabilities) or refusal
+            if isinstance(inbound, Retold):
                 if job.encoder is None:
-                    streamed = live or isinstance(job.inbound, Neutral)
-                    await translate.collect(job, job.inbound, exchange, self._clock, streamed=streamed)
+                    streamed = live or isinstance(inbound, Neutral)
+                    await translate.collect(job, inbound, exchange, self._clock, streamed=streamed)
                 else:
-                    await translate.stream(job, job.inbound, job.encoder, exchange, self._clock)
+                    await translate.stream(job, inbound, job.encoder, exchange, self._clock)
             elif call.stream:
                 await self._relay(job, exchange, fixes, live=live)
             elif live:
@@ -123,7 +123,7 @@ class Forwarder:
     async def _collect(self, job: Job, exchange: Exchange, engine: str) -> tuple[bytes, Usage | None]:
         """A stream to its end, as one answer."""
         call = job.call
-        progress = Progress(several=job.inbound.choices > 1)
+        progress = Progress(several=job.leg.inbound.choices > 1)
         tap = Tap(call.surface, hide_usage=False, fixes=())
         call.events = lambda: tap.events
         parts: list[bytes] = []
@@ -157,7 +157,7 @@ class Forwarder:
         call.first_byte = self._clock.monotonic()
         if isinstance(surface, Shaped):
             answer = surface.render(
-                job.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
+                job.leg.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
             )
         for wrong, right in fixes:
             answer = answer.replace(wrong, right, 1)
@@ -166,10 +166,10 @@ class Forwarder:
 
     async def _relay(self, job: Job, exchange: Exchange, fixes: Fixes, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic
-        tap = Tap(call.surface, hide_usage=not job.inbound.wants_usage, fixes=fixes)
+        tap = Tap(call.surface, hide_usage=not job.leg.inbound.wants_usage, fixes=fixes)
         call.events = lambda: tap.events
-        hidden = live and bytes(job.inbound.fields.get("return_progress", b"")) != b"true"
-        progress = Progress(several=job.inbound.choices > 1) if hidden else None
+        hidden = live and bytes(job.leg.inbound.fields.get("return_progress", b"")) != b"true"
+        progress = Progress(several=job.leg.inbound.choices > 1) if hidden else None
 
         def pass_on(data: bytes) -> "asyncio.Future[None] | None":
             now = monotonic()
@@ -202,7 +202,7 @@ class Forwarder:
 
 def _too_long(job: Job, context_window: int) -> bool:
     """Whether a single prompt of text is surely more than a window, if that is known."""
-    surface, inbound = job.call.surface, job.inbound
+    surface, inbound = job.call.surface, job.leg.inbound
     if surface.capability == "embedding" or inbound.texts > 1 or surface.wanted(inbound).vision:
         return False
-    return 0 < context_window * MOST_BYTES < len(job.body)
+    return 0 < context_window * MOST_BYTES < len(job.leg.body)

@@ -50,8 +50,8 @@ class HostedForwarder:
 
     async def serve(self, job: Job) -> None:
         """Raises FlockError, Refused, ClientGone."""
-        call, model = job.call, job.route.model_id
-        vendor = self._vendors[job.route.vendor]
+        call, model = job.call, job.leg.route.model_id
+        vendor = self._vendors[job.leg.route.vendor]
         call.node_id = call.node_name = vendor.name
         call.stage = "prefilling"
         attempt = Attempt(VendorDecision(vendor.name, model))
@@ -101,7 +101,7 @@ class HostedForwarder:
             if wrong := unreadable(job, answer):
                 raise EngineDied(f"{vendor.name} answered {wrong}", retry_after=1)
             self._troubles.answered(vendor.name)
-            if not job.native:
+            if not job.leg.native:
                 await self._translate(job, posting, exchange)
                 return
             job.reply.passed = Hush(posting.headers).whole(passed_headers(answer.headers))
@@ -114,7 +114,7 @@ class HostedForwarder:
             exchange.abort()
 
     async def _translate(self, job: Job, posting: Posting, exchange: Exchange) -> None:
-        inbound = job.inbound
+        inbound = job.leg.inbound
         if not isinstance(inbound, Neutral) or posting.reader is None:
             raise TypeError(f"{posting} is not to be read")
         unframe = posting.unframe and posting.unframe()
@@ -148,7 +148,7 @@ class HostedForwarder:
             out = tap.feed(data) if tap else data
             if call.first_byte is None:
                 if tap and (said := tap.failure()):
-                    raise self._vendors[job.route.vendor].refusal(500, said, None)
+                    raise self._vendors[job.leg.route.vendor].refusal(500, said, None)
                 call.first_byte, call.stage = now, "generating"
             _settle_at_the_end(job, heard, tap)
             return reply.push(out, now) if out else None
@@ -176,33 +176,33 @@ class HostedForwarder:
             usage = surface.usage(body)
         if isinstance(surface, Shaped):
             model = call.asked_model or call.model
-            body = surface.render(job.inbound, body, model=model, request_id=call.request_id)
+            body = surface.render(job.leg.inbound, body, model=model, request_id=call.request_id)
         call.first_byte = self._clock.monotonic()
         job.settle("failed" if failed else "ok", 200, usage, body)
         job.reply.whole(200, answer.get(b"content-type") or _JSON, body)
 
 
 def _question(job: Job) -> Question:
-    call, inbound = job.call, job.inbound
+    call, leg, inbound = job.call, job.leg, job.leg.inbound
     bound = job.admission.max_tokens_cap
-    if job.native:
-        surface, model, headers = call.surface, job.route.model_id, asked_headers(job.headers)
+    if leg.native:
+        surface, model, headers = call.surface, leg.route.model_id, asked_headers(job.headers)
         if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
-            body, fields = surface.engine_body(inbound, job.body, model), {}
+            body, fields = surface.engine_body(inbound, leg.body, model), {}
             # With the boundary that was read here: by another the same bytes may be another form.
             headers = ((b"content-type", surface.content_type(inbound)),)
         elif isinstance(surface, Shaped):
             body = surface.engine_body(inbound, model)
             fields = read_fields(body)
         else:
-            body, fields = job.body, inbound.fields or read_fields(job.body)
+            body, fields = leg.body, inbound.fields or read_fields(leg.body)
         return Question(surface.name, model, call.stream, body, fields, None, headers, bound)
     if not isinstance(inbound, Neutral):
-        raise TypeError(f"{job.route.model_id} is asked in no protocol of its vendor")
+        raise TypeError(f"{leg.route.model_id} is asked in no protocol of its vendor")
     request = inbound.request
     if request.max_tokens is None and bound:
         request = msgspec.structs.replace(request, max_tokens=bound)
-    return Question(call.surface.name, job.route.model_id, True, b"", {}, request, ())
+    return Question(call.surface.name, leg.route.model_id, True, b"", {}, request, ())
 
 
 def _settle_at_the_end(job: Job, heard: Heard | None, tap: Tap | None) -> None:

@@ -11,7 +11,6 @@ from controlplane.gateway.reply import Reply
 from controlplane.protocols.base import Inbound, Usage
 from controlplane.protocols.ir import Encoder, Meta
 from controlplane.protocols.translated import Retold
-from controlplane.routing.table import Route
 from controlplane.tenants.meter import Admission
 from controlplane.tenants.model import LOCAL_USER, Outcome, TokensSource, UsageRecord
 from flockpy.clock import Clock
@@ -25,8 +24,8 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """`asked` and `asked_body` are as the client sent them, `headers` its own, `traceparent` checked or b"". The rest
-    is about the model that is asked now, see `legs.Leg`: set by `take`, before anything else."""
+    """`asked` and `asked_body` are as the client sent them, `headers` its own, `traceparent` checked or b"".
+    `leg` is the way to the model that is asked now: set by `take`, before anything else."""
 
     call: Call
     asked: Inbound
@@ -37,18 +36,12 @@ class Job:
     reply: Reply
     metrics: Metrics
     clock: Clock
-    route: Route = field(init=False)
-    inbound: Inbound = field(init=False)
-    body: bytes = field(init=False)
-    mends: bool = field(init=False)
-    native: bool = field(init=False)
+    leg: Leg = field(init=False)
     encoder: Encoder | None = field(init=False, default=None)
 
     def take(self, leg: Leg) -> None:
         """Turn to the model of `leg`: the first one, or one behind it."""
-        self.route, self.inbound, self.body = leg.route, leg.inbound, leg.body
-        self.mends, self.native = leg.mends, leg.native
-        call, inbound = self.call, leg.inbound
+        self.leg, call, inbound = leg, self.call, leg.inbound
         call.model, call.dropped = leg.route.model_id, leg.dropped
         call.node_id = call.node_name = ""  # nothing of a model that was passed over is said of this one
         call.events, self.reply.passed = None, b""
@@ -67,7 +60,7 @@ class Job:
     def mended(self, kinds: Mapping[str, int]) -> None:
         """Count what was mended in the engine's answer, by kind."""
         for kind, count in kinds.items():
-            self.metrics.mended.labels(self.route.label or self.call.model, kind).inc(count)
+            self.metrics.mended.labels(self.leg.route.label or self.call.model, kind).inc(count)
 
     def settle(self, outcome: Outcome, status: int, usage: Usage | None = None, answer: bytes = b"") -> None:
         """Write the request's one usage record; later calls do nothing. `status` is what the client got.
@@ -98,11 +91,11 @@ class Job:
             duration_ms=round((now - call.started) * 1000, 3),
             outcome=outcome,
             status=status,
-            cost_usd=_cost(self.route.price, usage),
+            cost_usd=_cost(self.leg.route.price, usage),
         )
         call.stage = "completed" if outcome == "ok" else "cancelled" if outcome == "cancelled" else "failed"
         self.admission.settle(call.record)
-        tally = self.metrics.tally(self.route.label or call.model, call.node_id, call.surface.name)
+        tally = self.metrics.tally(self.leg.route.label or call.model, call.node_id, call.surface.name)
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
         tally.prompt_tokens += usage.prompt_tokens
         tally.completion_tokens += usage.completion_tokens
@@ -114,7 +107,7 @@ class Job:
         tally.queue.observe(call.queue_s)
 
     def _counts(self, outcome: Outcome, usage: Usage | None, answer: bytes) -> tuple[Usage, TokensSource]:
-        call, inbound = self.call, self.inbound
+        call, inbound = self.call, self.leg.inbound
         events = call.events() if call.events else 0
         if usage is None:
             # Who leaves while an engine is at work pays for it; nobody pays for an engine that failed.
@@ -123,7 +116,7 @@ class Job:
                 return Usage(0, 0), "estimated"
             completion = events or counts.of_answer(answer)
             return Usage(self.admission.prompt_tokens, completion), "counted" if events else "estimated"
-        if inbound.choices == 1 or self.route.vendor:  # vendors count all that they bill
+        if inbound.choices == 1 or self.leg.route.vendor:  # vendors count all that they bill
             return usage, "engine"
         cap = self.admission.max_tokens_cap
         return counts.of_all_choices(

@@ -113,7 +113,7 @@ def _cut(job: Job, failure: FlockError) -> NoReturn:
 
 
 def _begin(job: Job, inbound: Retold, decoder: Decoder | None, *, whole: bool) -> Translation:
-    off = frozenset[Kind]() if job.mends else ALL_KINDS
+    off = frozenset[Kind]() if job.leg.mends else ALL_KINDS
     translation = Translation(
         inbound.request, seed=job.call.request_id, off=off, whole=whole, decoder=decoder
     )

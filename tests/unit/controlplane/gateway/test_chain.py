@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ class Job:
         self.take(route)
 
     def take(self, route: Route) -> None:
-        self.route = route
+        self.leg = SimpleNamespace(route=route)
         self.call.model = route.model_id
         self.call.events = None
 
@@ -61,7 +62,7 @@ class Models:
         return None if route.vendor == "mute" else "translated"
 
     async def serve(self, job: Any) -> None:
-        call, model = job.call, job.route.model_id
+        call, model = job.call, job.leg.route.model_id
         self.asked.append(model)
         call.attempts = (*call.attempts, Attempt(VendorDecision("somebody", model)))
         call.events = lambda: self.events
@@ -109,7 +110,7 @@ class World:
         self.job = Job(self.routes[0])
         self.job.call.started = asyncio.get_running_loop().time()
         await self.chain.serve(self.job, self._leg)
-        return self.job.route.model_id
+        return self.job.leg.route.model_id
 
     def _leg(self, _: Any, to: Route) -> Any:
         if to.model_id in self.refusing:
@@ -163,7 +164,7 @@ async def test_tokens_of_one_that_failed_do_not_hold_for_the_next():
     serve = models.serve
 
     async def counting(job: Any) -> None:
-        models.events = 3 if job.route.model_id == "a" else 0
+        models.events = 3 if job.leg.route.model_id == "a" else 0
         await serve(job)
 
     models.serve = counting  # type: ignore[method-assign]
