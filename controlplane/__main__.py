@@ -17,7 +17,7 @@ from flockpy.environment import vendor_secrets
 from flockpy.errors import StartError
 from flockpy.http import Proxies, proxy_secrets
 from flockpy.lockfile import hold
-from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
+from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door, see_directories
 from flockpy.supervision import parent_gone
 from flockpy.telemetry import logs
 from flockpy.version import VERSION
@@ -33,6 +33,7 @@ def main() -> int:
     try:
         settings = load(os.environ)
         refuse_open_door(settings, os.environ)
+        see_directories(settings)
         prepare_data_dir(settings.data)
         hide = (*secrets_of(settings.config), *vendor_secrets(os.environ), *proxy_secrets(os.environ))
         logs.setup(settings.config.log_level, settings.config.log_format, hide=hide)

@@ -6,6 +6,7 @@ where it stands (``file:line``, the variable or the flag) and what would be righ
 
 import difflib
 import os
+import shlex
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ ENVIRONMENT: Mapping[str, str] = {
 
 So does a vendor's that holds a key of ours: SDKs have their key for this leader in the same variables.
 """
+
+_BESIDE = ("FLOCK_TOKEN", "FLOCK_NO_COLOR", "FLOCK_FORCE_OPEN")
+"""Variables of ours that are no configuration."""
 
 _TRUTH: dict[str, bool] = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -136,6 +140,35 @@ def prepare_data_dir(data: DataDir) -> None:
             raise StartError(message, hint=hint) from None
         if not os.access(directory, os.W_OK | os.X_OK):
             raise StartError(f"the data directory {directory} cannot be written", hint=hint)
+
+
+def see_directories(settings: Settings) -> None:
+    """See that the folders which the configuration names can be read. Raises StartError, naming where one stands."""
+    named = {
+        "catalog_dir": settings.config.catalog_dir,
+        "storage.models_dir": settings.config.storage.models_dir,
+    }
+    for key, value in named.items():
+        for folder in map(Path, filter(None, value.split(os.pathsep) if key == "catalog_dir" else [value])):
+            where = f"{settings.sources[key]}: `{key}`"
+            if not folder.is_dir():
+                raise StartError(
+                    f"{where}: there is no folder {folder}", hint=f"mkdir -p {shlex.quote(str(folder))}"
+                )
+            if not os.access(folder, os.R_OK | os.X_OK):
+                raise StartError(
+                    f"{where}: the folder {folder} may not be read", hint="mend its owner and mode"
+                )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Of each variable that looks like one of ours and means nothing, what to tell the person who set it."""
+    told: list[str] = []
+    for name in sorted(environ):
+        if name.startswith("FLOCK_") and name not in (*ENVIRONMENT, *_BESIDE):
+            near = difflib.get_close_matches(name, (*ENVIRONMENT, *_BESIDE), n=1, cutoff=0.75)
+            told.append(f"{name} means nothing to flockpy" + (f"; did you mean {near[0]}?" if near else ""))
+    return tuple(told)
 
 
 def refuse_open_door(settings: Settings, environ: Mapping[str, str]) -> None:

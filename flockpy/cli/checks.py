@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from flockpy.config import split_listen
 from flockpy.engines import DRIVERS
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
-from flockpy.settings import Settings
+from flockpy.settings import Settings, see_directories, unknown_variables
 from flockpy.units import bytes_text, duration_text
 
 FAKE = "fake"
@@ -34,6 +34,18 @@ class Finding:
     state: State
     message: str
     mend: str = ""
+
+
+def surroundings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What the configuration names and is not there, and variables that do not count."""
+    try:
+        see_directories(settings)
+    except StartError as error:
+        yield Finding("configuration", "problem", error.message, error.hint or "")
+    for told in unknown_variables(environ):
+        yield Finding(
+            "configuration", "note", told, f"unset {told.split()[0]}; README.md lists those there are"
+        )
 
 
 def machine(settings: Settings) -> Iterator[Finding]:
@@ -132,9 +144,6 @@ def catalog(settings: Settings) -> Iterator[Finding]:
         fallbacks(places)
     except StartError as error:
         yield Finding("catalog", "problem", error.message, "mend the file, or take it out of the folder")
-    for place in places:
-        if not place.is_dir():
-            yield Finding("catalog", "problem", f"there is no folder {place}", "mend catalog_dir")
 
 
 def _avx2(there: bool) -> Finding:

@@ -26,6 +26,7 @@ def doctor(as_json: AsJson = False) -> None:
             str(settings.file) if settings.file.exists() else f"{settings.file} is not there, and need not be"
         )
         found = [checks.Finding("configuration", "ok", told)]
+        found += checks.surroundings(settings, os.environ)
         for check in (
             checks.machine,
             checks.data_directory,

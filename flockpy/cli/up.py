@@ -20,7 +20,14 @@ from flockpy.errors import StartError
 from flockpy.lockfile import Held, holder
 from flockpy.outside import KEEP_HOME, kept_home, may_be_asked
 from flockpy.paths import package_root
-from flockpy.settings import Settings, load, prepare_data_dir, refuse_open_door
+from flockpy.settings import (
+    Settings,
+    load,
+    prepare_data_dir,
+    refuse_open_door,
+    see_directories,
+    unknown_variables,
+)
 
 _LOOK_S = 0.1
 
@@ -55,6 +62,9 @@ def up(
         message = f"a leader that has lost its parent is still ending (pid {held.pid})"
         raise StartError(message, hint=f"try again in a moment, or kill {held.pid}")
     refuse_open_door(settings, environ)
+    see_directories(settings)
+    for told in unknown_variables(environ):
+        output.note(f"warning: {told}")
     prepare_data_dir(settings.data)
     host, port = split_listen(settings.config.listen)
     see_that_port_is_free(host, port)

@@ -316,10 +316,11 @@ def test_doctor_names_the_file_of_the_catalog_that_is_wrong(
     (home / "mine/vendors/openai.yaml").write_text("id: openai\n")
     monkeypatch.setenv("FLOCK_CATALOG_DIR", f"{home / 'mine'}:{home / 'nowhere'}")
     found = flockpy("doctor", "--json").document["items"]
-    wrong, absent = [f["message"] for f in found if f["check"] == "catalog"]
+    (wrong,) = [f["message"] for f in found if f["check"] == "catalog"]
+    (absent,) = [f["message"] for f in found if f["check"] == "configuration" and f["state"] == "problem"]
     assert "mine/vendors/openai.yaml" in wrong
     assert "sources" in wrong
-    assert absent == f"there is no folder {home / 'nowhere'}"
+    assert absent == f"FLOCK_CATALOG_DIR: `catalog_dir`: there is no folder {home / 'nowhere'}"
 
 
 def test_doctor_survives_a_wrong_configuration(flockpy: Flockpy, home: Path):
