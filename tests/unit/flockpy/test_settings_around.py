@@ -9,14 +9,14 @@ from flockpy.settings import load, see_directories, unknown_variables
 
 
 @pytest.mark.parametrize(
-    ("lines", "line"),
+    ("lines", "where"),
     [
-        ("catalog_dir: {root}/gone", 1),
-        ("storage:\n  models_dir: gone", 2),
-        ("catalog_dir: {root}:{root}/gone", 1),
+        ("catalog_dir: {root}/gone", "1: `catalog_dir`"),
+        ("catalog_dir: {root}:{root}/gone", "1: `catalog_dir`"),
+        ("storage:\n  models_dir: gone", "2: `storage.models_dir`"),
     ],
 )
-def test_a_folder_that_is_not_there_is_named_with_file_key_and_line(tmp_path: Path, lines: str, line: int):
+def test_a_folder_that_is_not_there_is_named_with_file_key_and_line(tmp_path: Path, lines: str, where: str):
     file = tmp_path / ".flock" / "config.yaml"
     file.parent.mkdir()
     file.write_text(lines.format(root=tmp_path))
