@@ -260,7 +260,7 @@ class Client:
         self.silence_s = silence_s
         self.idle_s = idle_s
         self.loop = asyncio.get_running_loop()
-        self.outbox = Outbox()
+        self.outbox = Outbox(before=None)
         self._proxies = proxies
         self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False

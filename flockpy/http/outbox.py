@@ -19,9 +19,9 @@ class Unsent(Protocol):
 
 
 class Outbox:
-    """`before` is called before anything is written."""
+    """`before` is called before anything is written; None: nothing is to be done first."""
 
-    def __init__(self, before: Callable[[], None] | None = None) -> None:
+    def __init__(self, *, before: Callable[[], None] | None) -> None:
         self._before = before
         self._due: deque[Unsent] = deque()
 

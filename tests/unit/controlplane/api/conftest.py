@@ -160,7 +160,9 @@ async def world(tmp_path: Path, config: Config, empty_database: Path) -> AsyncIt
 @pytest.fixture
 async def url(world: World, unused_tcp_port: int) -> AsyncIterator[str]:
     """The same surface over a real connection."""
-    listener = Listener(build_api(world.services), NoPlane(), Config().limits, Outbox(), SystemClock())
+    listener = Listener(
+        build_api(world.services), NoPlane(), Config().limits, Outbox(before=None), SystemClock()
+    )
     await listener.open("127.0.0.1", unused_tcp_port)
     yield f"http://127.0.0.1:{unused_tcp_port}"
     await listener.close()

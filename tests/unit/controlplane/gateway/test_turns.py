@@ -9,6 +9,7 @@ from controlplane.gateway.door import AT_ONCE
 from controlplane.gateway.listener import Listener
 from flockpy.clock import SystemClock
 from flockpy.http import Outbox
+from tests.ports import free_port
 from tests.unit.controlplane.gateway.wire import LIMITS, Plane, Wire, get, post, statuses
 
 
@@ -92,9 +93,7 @@ async def test_what_is_no_request_is_answered_behind_the_answers_of_its_turn(
     assert statuses(await wire.send(post() + b"nonsense\r\n\r\n")) == [200, 400]
 
 
-async def test_an_answer_given_in_the_turn_in_which_the_listener_closes_arrives(
-    unused_tcp_port: int,
-) -> None:
+async def test_an_answer_given_in_the_turn_in_which_the_listener_closes_arrives() -> None:
     closing = asyncio.Event()
 
     class AtOnce(Plane):
@@ -102,13 +101,46 @@ async def test_an_answer_given_in_the_turn_in_which_the_listener_closes_arrives(
             closing.set()  # wakes who closes before the turn's answers are written
             asked.answer(200, b"", b"there")
 
-    listener = Listener(None, AtOnce(), LIMITS, Outbox(), SystemClock())
-    await listener.open("127.0.0.1", unused_tcp_port)
-    reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+    port = free_port()
+    listener = Listener(None, AtOnce(), LIMITS, Outbox(before=None), SystemClock())
+    await listener.open("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(post())
     await closing.wait()
     await listener.close()
     assert (await reader.read()).endswith(b"there")
+    writer.close()
+
+
+async def test_what_is_said_in_the_turn_in_which_a_closing_listener_waits_no_more_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controlplane.gateway.listener.CLOSE_S", 0)
+    loop, talking = asyncio.get_running_loop(), asyncio.Event()
+    closed, said = False, 0
+
+    def talk(asked: Asked) -> None:
+        nonlocal said
+        if not closed:
+            asked.write(b"x")
+            said += 1
+            loop.call_soon(talk, asked)  # in each turn, before whatever close() waits for
+
+    class Talker(Plane):
+        def start(self, asked: Asked) -> None:
+            asked.begin(b"", b"y")
+            talk(asked)
+            talking.set()
+
+    port = free_port()
+    listener = Listener(None, Talker(), LIMITS, Outbox(before=None), SystemClock())
+    await listener.open("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(post())
+    await talking.wait()
+    await listener.close()
+    closed = True
+    assert (await reader.read()).count(b"x") == said > 1
     writer.close()
 
 

@@ -124,7 +124,7 @@ class Wire:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.loop = asyncio.get_running_loop()
-        outbox = Outbox()
+        outbox = Outbox(before=None)
         self.plane, self.transport = Plane(), Transport(outbox)
         self.opened = asyncio.Event()
         self.scopes: list[Any] = []

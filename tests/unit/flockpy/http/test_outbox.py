@@ -22,7 +22,7 @@ class Said:
 
 async def test_connections_are_flushed_in_order_at_the_end_of_the_turn():
     log: list[str] = []
-    outbox = Outbox()
+    outbox = Outbox(before=None)
     outbox.add(Said(log, "a"))
     outbox.add(Said(log, "b"))
     assert log == []
@@ -49,7 +49,7 @@ async def test_one_that_breaks_is_told_of_and_the_others_are_flushed():
     log: list[str] = []
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    outbox = Outbox()
+    outbox = Outbox(before=None)
     for connection in (Said(log, "a", breaks=True), Said(log, "b"), Said(log, "c")):
         outbox.add(connection)
     await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_nothing_is_written_in_a_turn_in_which_what_is_to_be_done_before_b
         if log == ["before"]:
             raise KeyError("once")
 
-    outbox = Outbox(before)
+    outbox = Outbox(before=before)
     outbox.add(Said(log, "a"))
     await asyncio.sleep(0)
     assert log == ["before"]
@@ -79,7 +79,7 @@ async def test_nothing_is_written_in_a_turn_in_which_what_is_to_be_done_before_b
 
 async def test_one_may_have_more_to_say_while_it_is_flushed():
     log: list[str] = []
-    outbox = Outbox()
+    outbox = Outbox(before=None)
 
     class Again(Said):
         def flush(self) -> None:
@@ -96,7 +96,7 @@ async def test_one_may_have_more_to_say_while_it_is_flushed():
 @pytest.mark.parametrize("turns", [1, 3])
 async def test_flushing_at_once_leaves_nothing_for_the_end_of_the_turn(turns: int):
     log: list[str] = []
-    outbox = Outbox()
+    outbox = Outbox(before=None)
     for _ in range(turns):
         outbox.add(Said(log, "a"))
         outbox.flush()
