@@ -59,6 +59,7 @@ def _shown(call: Call, now: float) -> LiveRequest:
         cost_usd=record.cost_usd if record else None,
         outcome=record.outcome if record else None,
         status=record.status if record else None,
+        error=call.error,
         hops=call.hops,
         attempts=tuple(map(_attempt, call.attempts)),
     )

@@ -62,4 +62,7 @@ class JsonBody(AbstractDTO[Any]):
 def invalid(message: str, *, within: str = "") -> BadRequest:
     """A msgspec validation message as an error that names the field, such as ``models[0]``."""
     said, path = located(message, within)
-    return BadRequest(f"{said}.", field=path or None)
+    said = f"{said[0].lower()}{said[1:]}".replace(
+        "expected `str` matching regex", "expected text that matches"
+    )
+    return BadRequest(f"{path or 'the body'}: {said}.", field=path or None)

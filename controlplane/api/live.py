@@ -25,7 +25,8 @@ class Attempt(msgspec.Struct, frozen=True):
 class LiveRequest(msgspec.Struct, frozen=True):
     """A request so far. `time` is its admission, seconds since the epoch; `asked_model` what the client wrote.
 
-    `position` (from 1) and `eta_s` while it is queued. Token counts are None until they are known.
+    `error`: what its client was told instead of an answer. `position` (from 1) and `eta_s` while it is queued. Token
+    counts are None until they are known.
     """
 
     request_id: str
@@ -50,6 +51,7 @@ class LiveRequest(msgspec.Struct, frozen=True):
     cost_usd: float | None = None
     outcome: Outcome | None = None
     status: int | None = None
+    error: str = ""
     hops: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
 

@@ -20,9 +20,10 @@ _RECENT: Final = "flockpy usage lists recent ones; what was refused before it we
 
 class Receipt(msgspec.Struct, frozen=True):
     """Why a request went where it went: each try in turn, with everything that was considered. `hops`: the models that
-    were passed over, each with the reason."""
+    were passed over, each with the reason. `error`: what its client was told instead of an answer, or ""."""
 
     asked_model: str
+    error: str
     hops: tuple[str, ...]
     attempts: tuple[Attempt, ...]
 
@@ -113,7 +114,7 @@ def _live(of: LiveRequest) -> Request:
         cost_usd=of.cost_usd,
         outcome=of.outcome,
         status=of.status,
-        receipt=Receipt(of.asked_model, of.hops, of.attempts),
+        receipt=Receipt(of.asked_model, of.error, of.hops, of.attempts),
     )
 
 

@@ -1,7 +1,7 @@
 """The leader itself: is it alive, is it ready, what is it doing, how is it configured, what does it measure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from litestar import Response, head
@@ -11,6 +11,7 @@ from controlplane.api.routes import ADMIN, read
 from controlplane.api.services import Needs
 from controlplane.api.shapes import rfc3339
 from controlplane.cluster import views
+from controlplane.cluster.state import ClusterState
 from flockpy.config import redacted
 from flockpy.errors import Overloaded, without_paths
 from flockpy.telemetry.metrics import CONTENT_TYPE
@@ -26,7 +27,8 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The leader at a glance. `nodes` and `models` count by state, `requests` by stage; `reason`: why not ready.
+    """The leader at a glance. `nodes` and `models` count by state, `requests` by stage, `engines` the nodes that each
+    can run on; `reason`: why not ready.
 
     `degraded`: why it cannot write everything down as it should, though it serves; None when all is well.
     """
@@ -39,6 +41,7 @@ class Status(msgspec.Struct, frozen=True):
     uptime_s: float
     epoch: str
     nodes: dict[str, int]
+    engines: dict[str, int]
     models: dict[str, int]
     requests: dict[str, int]
     operations_running: int
@@ -95,6 +98,7 @@ async def status(services: Needs) -> Status:
         uptime_s=round(now - services.started_at, 3),
         epoch=state.epoch,
         nodes=dict(Counter(views.node_condition(state, node) for node in state.nodes.values())),
+        engines=dict(sorted(Counter(_engines(state)).items())),
         models=dict(Counter(views.model_condition(state, id) for id in views.models(state))),
         requests=dict(Counter(request.stage for request in services.requests.list())),
         operations_running=sum(o.state == "running" for o in services.operations.list()),
@@ -109,6 +113,12 @@ async def configuration(services: Needs) -> Configuration:
 
 
 HANDLERS: list[HTTPRouteHandler] = [door, knock, healthz, readyz, metrics, status, configuration]
+
+
+def _engines(state: ClusterState) -> Iterator[str]:
+    for node in state.nodes.values():
+        if node.info is not None and node.health != "lost":
+            yield from {engine.name for engine in node.info.engines if engine.available}
 
 
 async def _unready(services: Needs) -> str | None:

@@ -39,8 +39,9 @@ class Call:
 
     `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` is seconds in line;
     `dropped` names what of the request is not carried over to the engine, `estimated` tells that a count of tokens is
-    none of an engine; `hops` are the models that were passed over, each with the reason, as ``MODEL:CODE``.
-    `position` and `on_cancel` are set while they mean something; `events` counts what a stream has brought so far.
+    none of an engine; `hops` are the models that were passed over, each with the reason, as ``MODEL:CODE``. `error`
+    is what its client was told instead of an answer. `position` and `on_cancel` are set while they mean something;
+    `events` counts what a stream has brought so far.
     """
 
     key: Key | None = None
@@ -60,6 +61,7 @@ class Call:
     on_cancel: Callable[[], object] | None = None
     events: Callable[[], int] | None = None
     cancelled_by: str = ""
+    error: str = ""
     record: UsageRecord | None = None
 
     def __init__(self, request_id: str, surface: Surface, time: float, started: float) -> None:

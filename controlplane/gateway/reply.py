@@ -73,6 +73,7 @@ class Reply:
     def error(self, error: FlockError) -> None:
         """Tell the client what went wrong: with a status, or as the last event of a stream that has begun."""
         surface = self._call.surface
+        self._call.error = error.message
         if self.started:
             if encoder := self.encoder:
                 said = encoder.feed((Failure(error),)) + encoder.end()

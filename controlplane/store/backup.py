@@ -42,6 +42,10 @@ def backup_to(data: DataDir, file: Path, now: float) -> Manifest:
     """
     if not data.database.exists():
         raise StartError(f"There is no leader's state in {data.root}", hint="flockpy up makes one")
+    if not file.absolute().parent.is_dir():
+        raise StartError(
+            f"There is no folder {file.absolute().parent} to write a backup to", hint="make it first"
+        )
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with tempfile.TemporaryDirectory(dir=private_dir(data.backups)) as scratch:

@@ -43,9 +43,13 @@ def show(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> 
 
 
 @app.command("path")
-def path() -> None:
+def path(as_json: AsJson = False) -> None:
     """Where the configuration file is, whether it exists or not."""
-    output.line(str(config_file(os.environ)))
+    file = config_file(os.environ)
+    if as_json:
+        output.document({"path": str(file), "exists": file.exists()})
+    else:
+        output.line(str(file))
 
 
 @app.command("edit")

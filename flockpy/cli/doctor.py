@@ -13,7 +13,7 @@ _SIGNS = {"ok": ("✔", "green"), "note": ("•", "yellow"), "problem": ("✘", 
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check hardware, engines, ports, disk, clock, files and configuration; says what mends each finding."""
+    """Check hardware, engines, ports, disk, clock, files, models and configuration; says what mends each finding."""
     from flockpy.cli import checks, leader_checks
 
     try:
@@ -34,6 +34,8 @@ def doctor(as_json: AsJson = False) -> None:
             checks.clock,
             checks.port,
             leader_checks.nodes,
+            leader_checks.records,
+            leader_checks.models,
             leader_checks.aliases,
             leader_checks.chains,
             checks.catalog,

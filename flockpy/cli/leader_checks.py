@@ -10,7 +10,7 @@ import msgspec
 
 from flockpy.cli.checks import Finding
 from flockpy.cli.client import Api, ApiError, admin_key, url_here
-from flockpy.cli.output import ago
+from flockpy.cli.output import ago, troubled
 from flockpy.config import Fallback
 from flockpy.lockfile import holder
 from flockpy.outside import kept_home, may_be_asked
@@ -25,6 +25,16 @@ _LIBRARIES: Final = (
 
 def nodes(settings: Settings) -> Iterator[Finding]:
     return _asked("nodes", settings, _nodes)
+
+
+def records(settings: Settings) -> Iterator[Finding]:
+    """Whether the leader can write down what is used."""
+    return _asked("records", settings, _records)
+
+
+def models(settings: Settings) -> Iterator[Finding]:
+    """Models that cannot be served, and why."""
+    return _asked("models", settings, _models)
 
 
 def aliases(settings: Settings) -> Iterator[Finding]:
@@ -100,6 +110,18 @@ def _nodes(api: Api, _: Settings) -> Iterator[Finding]:
             yield Finding("nodes", "ok", f"{name} is ready")
         else:
             yield Finding("nodes", "problem", f"{name} is {node['state']}", f"flockpy logs {node['id']}")
+
+
+def _records(api: Api, settings: Settings) -> Iterator[Finding]:
+    if degraded := api.get("/status")["degraded"]:
+        mend = f"see that there is room and leave to write in {settings.data.root}; nothing is lost meanwhile"
+        yield Finding("records", "problem", degraded, mend)
+
+
+def _models(api: Api, _: Settings) -> Iterator[Finding]:
+    for model, trouble in troubled(api.items("/models")["items"]):
+        mend = f"flockpy logs {model}; once it is mended: flockpy model load {model}"
+        yield Finding("models", "problem", f"{model} {trouble}", mend)
 
 
 def _aliases(api: Api, settings: Settings) -> Iterator[Finding]:

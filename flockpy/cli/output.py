@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,16 @@ def _style(cell: Any) -> str:
 
 def failures(models: Iterable[Mapping[str, Any]]) -> None:
     """Why each failed model failed, a line for each."""
+    for model, trouble in troubled(models):
+        line(f"{model} {trouble}")
+
+
+def troubled(models: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The models that failed, or did and are tried again, each with what happened."""
     for model in models:
+        reasons = [p["reason"] for p in model["placements"] if p["state"] == "failed" and p.get("reason")]
         if model["state"] == "failed":
-            line(f"{model['id']} failed: {model.get('reason') or 'see flockpy logs'}")
+            yield model["id"], f"failed: {model.get('reason') or 'see flockpy logs'}"
+        elif reasons:
+            again = "is tried again" if model["state"] == "loading" else "failed in one place"
+            yield model["id"], f"{again}: {reasons[0]}"

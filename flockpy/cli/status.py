@@ -13,16 +13,16 @@ def status(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -
         return
     nodes = api.items("/nodes")["items"]
     models = api.items("/models")["items"]
-    engines = sorted({e["name"] for node in nodes for e in node.get("engines", []) if e.get("available")})
     by_state: dict[str, int] = {}
     for model in models:
         by_state[model["state"]] = by_state.get(model["state"], 0) + 1
     output.facts(
         {
+            "role": state.get("role"),
             "leader": api.base_url,
             "version": state.get("version"),
             "nodes": ", ".join(f"{node['hostname']} ({node['state']})" for node in nodes) or "none",
-            "engines": ", ".join(engines) or "none available; flockpy doctor tells why",
+            "engines": ", ".join(state.get("engines") or ()) or "none available; flockpy doctor tells why",
             "models": ", ".join(f"{n} {name}" for name, n in sorted(by_state.items())) or "none",
             "vendors": vendors.in_words(api),
             "degraded": state.get("degraded"),

@@ -46,6 +46,7 @@ async def test_status_counts_what_there_is(world: World):
     await world.join_as_leader()
     status = (await world.get("/status")).json()
     assert (status["ready"], status["nodes"], status["models"]) == (True, {"ready": 1}, {})
+    assert status["engines"] == {"embedded": 1}
 
 
 async def test_the_configuration_is_shown_with_where_it_came_from(world: World):
