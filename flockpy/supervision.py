@@ -5,6 +5,7 @@ The system closes that end with the parent, even when the parent is killed, and 
 """
 
 import asyncio
+import contextlib
 import os
 import stat
 
@@ -31,7 +32,8 @@ async def parent_gone(stdin: int = 0) -> None:
     try:
         transport, _ = await loop.connect_read_pipe(lambda: _Watch(gone), pipe)
     except BaseException:
-        pipe.close()
+        with contextlib.suppress(OSError):  # a loop that had begun has closed it already
+            pipe.close()
         raise
     try:
         await gone

@@ -69,16 +69,18 @@ def backup_to(data: DataDir, file: Path, now: float) -> Manifest:
 def restore_from(file: Path, data: DataDir, now: float) -> Path | None:
     """Put the state in `file` in place of that in `data`; no leader may run there.
 
-    What was there before is moved into a folder of its own, which is answered (None if there was nothing).
+    A copy of the database alone, as a migration leaves it, will do: the secrets that are there stay then. What was
+    there before is moved into a folder of its own, which is answered (None if there was nothing).
     A configuration file is restored only where there is none.
     Raises StartError: not a backup, of a newer schema, damaged, no room. Nothing has changed then.
     """
     private_dir(data.root)
     with _unpacked(file, data) as staged:
-        version = _checked(file, staged)
+        alone = _is_database(file)
+        version = _database_in(file, staged) if alone else _checked(file, staged)
         if version > SCHEMA:
             raise schema.too_new(str(file), version)
-        aside = _move_aside(data, now)
+        aside = _move_aside(data, now, secrets=not alone)
         places = _small_files(data) | {_DATABASE: data.database}
         for name, place in places.items():
             if (staged / name).exists() and not place.exists():
@@ -113,6 +115,10 @@ def _unpacked(file: Path, data: DataDir) -> Generator[Path]:
     known = {_MANIFEST, _DATABASE, *_small_files(data)}
     staged = Path(tempfile.mkdtemp(prefix=".restore-", dir=data.root))
     try:
+        if _is_database(file):
+            shutil.copyfile(file, staged / _DATABASE)
+            yield staged
+            return
         with tarfile.open(file, "r:gz") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
@@ -140,19 +146,33 @@ def _checked(file: Path, staged: Path) -> str:
             )
         if manifest.schema > SCHEMA:
             return manifest.schema
-        schema.check_pages(staged / _DATABASE)
-        version = schema.read_version(staged / _DATABASE)
     except (FileNotFoundError, msgspec.DecodeError) as error:
         raise StartError(f"{file} is not a backup of flockpy: {error}") from error
-    except sqlite3.Error as error:
-        raise StartError(f"The database in {file} is damaged: {error}", hint="use another backup") from error
-    if version is None or version != manifest.schema:
+    version = _database_in(file, staged)
+    if version != manifest.schema:
         raise StartError(f"{file} is not whole: schema {manifest.schema} was promised, {version} is inside")
     return version
 
 
-def _move_aside(data: DataDir, now: float) -> Path | None:
-    names = [data.database, data.journal, data.admin_key, data.identity]
+def _is_database(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(16) == b"SQLite format 3\0"
+
+
+def _database_in(file: Path, staged: Path) -> str:
+    """The schema of the database in `staged`, once it is found whole."""
+    try:
+        schema.check_pages(staged / _DATABASE)
+        version = schema.read_version(staged / _DATABASE)
+    except sqlite3.Error as error:
+        raise StartError(f"The database in {file} is damaged: {error}", hint="use another backup") from error
+    if version is None:
+        raise StartError(f"{file} is not whole: its database is empty")
+    return version
+
+
+def _move_aside(data: DataDir, now: float, *, secrets: bool) -> Path | None:
+    names = [data.database, data.journal, *((data.admin_key, data.identity) if secrets else ())]
     names += [data.database.with_name(data.database.name + end) for end in ("-wal", "-shm")]
     present = [path for path in names if path.exists()]
     if not present:

@@ -1,6 +1,7 @@
 """Bring a database file to the schema this program knows: check, back up, migrate. Synchronous."""
 
 import os
+import shlex
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ def prepare(path: Path, backups_dir: Path, now: float) -> None:
         path.chmod(0o600)
         version = read_version(path)
         if version is not None and version > SCHEMA:
-            raise too_new(str(path), version)
+            raise too_new(str(path), version, backups_dir)
         if version == SCHEMA:
             return
         if version is not None:
@@ -45,11 +46,16 @@ def prepare(path: Path, backups_dir: Path, now: float) -> None:
         raise start_error(path, error) from error
 
 
-def too_new(what: str, version: str) -> StartError:
-    """The refusal of a database of `version`; `what` names the file."""
+def too_new(what: str, version: str, backups_dir: Path | None = None) -> StartError:
+    """The refusal of a database of `version`; `what` names the file. `backups_dir`: where the newer program has put a
+    copy before it changed the schema."""
+    copies = sorted(backups_dir.glob(f"*-schema-*-to-{version}-*.db")) if backups_dir else []
+    back = (
+        f", or go back to what was before: flockpy restore {shlex.quote(str(copies[-1]))}" if copies else ""
+    )
     return StartError(
         f"{what} has schema {version}, written by a newer flockpy; this one knows schemas up to {SCHEMA}",
-        hint="install that newer version again (flockpy update), or restore the backup it made first",
+        hint=f"install that newer version again{back}",
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+import uvloop
 
 from flockpy.supervision import parent_gone
 
@@ -29,6 +30,22 @@ async def test_watching_can_be_given_up():
         await task
     os.close(read)
     os.close(write)
+
+
+def test_watching_can_be_given_up_while_it_begins():
+    """A leader that finds at once that it cannot start says why, and nothing else."""
+
+    async def give_up() -> None:
+        read, write = os.pipe()
+        task = asyncio.create_task(parent_gone(read))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.close(read)
+        os.close(write)
+
+    uvloop.run(give_up())
 
 
 async def test_a_stdin_that_is_no_pipe_is_refused():

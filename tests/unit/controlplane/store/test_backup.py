@@ -202,3 +202,22 @@ async def test_an_older_schema_is_restored_and_migrated_at_the_next_start(data: 
     assert [path.name for path in elsewhere.backups.iterdir()] == [
         f"state-schema-0001-to-{SCHEMA}-20241004T120000Z.db"
     ]
+
+
+async def test_the_copy_that_a_migration_left_goes_back_with_the_secrets_that_are_there(
+    data: DataDir, tmp_path: Path
+):
+    await a_leader(data, "before")
+    schema.copy(data.database, tmp_path / "copy.db")
+    await a_leader(data, "after")
+    aside = restore_from(tmp_path / "copy.db", data, NOON)
+    assert await value_in(data) == "before"
+    assert data.admin_key.read_text() == "key of after"
+    assert aside is not None
+    assert {path.name for path in aside.iterdir()} == {data.database.name, data.journal.name}
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\0", b"SQLite format 3\0" + b"x" * 9000])
+async def test_a_broken_copy_is_refused(data: DataDir, tmp_path: Path, content: bytes):
+    (tmp_path / "copy.db").write_bytes(content)
+    await refused(data, tmp_path / "copy.db", "damaged|not whole")

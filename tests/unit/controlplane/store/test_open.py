@@ -155,7 +155,13 @@ async def test_a_newer_schema_is_refused_with_both_versions_and_the_way_out(tmp_
     rows(tmp_path / "state.db", "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StartError, match=rf"schema 9999.*up to {migrations.SCHEMA}") as refusal:
         await opened(tmp_path)
-    assert "flockpy update" in str(refusal.value.hint)
+    assert refusal.value.hint == "install that newer version again"
+    copy = tmp_path / "backups" / "state-schema-0003-to-9999-20990101T000000Z.db"
+    copy.parent.mkdir()
+    copy.touch()
+    with pytest.raises(StartError) as refusal:
+        await opened(tmp_path)
+    assert str(refusal.value.hint).endswith(f"flockpy restore {copy}")
     assert rows(tmp_path / "state.db", "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
