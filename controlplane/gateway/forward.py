@@ -8,7 +8,7 @@ import msgspec
 from controlplane.gateway import translate, upstream
 from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.gateway.outbound import Shaped, outbound
+from controlplane.gateway.outbound import outbound
 from controlplane.gateway.stream import Fixes, Progress, Tap
 from controlplane.protocols.assembly import assemble, can_assemble
 from controlplane.protocols.base import Usage
@@ -113,7 +113,7 @@ class Forwarder:
             else:
                 content_type = answer.get(b"content-type") or _JSON
                 answer = await exchange.body(MAX_ANSWER)
-                if call.surface.name != "transcriptions" and not answer.lstrip().startswith((b"{", b"[")):
+                if not call.surface.opaque and not answer.lstrip().startswith((b"{", b"[")):
                     raise ExchangeBroken("it answered with what is no JSON", answered=True)
                 self._whole(job, answer, fixes, call.surface.usage(answer), content_type)
         finally:
@@ -155,14 +155,14 @@ class Forwarder:
     ) -> None:
         call, surface = job.call, job.call.surface
         call.first_byte = self._clock.monotonic()
-        if isinstance(surface, Shaped):
+        if surface.reshapes:
             answer = surface.render(
                 job.leg.inbound, answer, model=call.asked_model or call.model, request_id=call.request_id
             )
         for wrong, right in fixes:
             answer = answer.replace(wrong, right, 1)
         job.settle("ok", 200, usage, answer)
-        job.reply.whole(200, content_type if surface.name == "transcriptions" else _JSON, answer)
+        job.reply.whole(200, content_type if surface.opaque else _JSON, answer)
 
     async def _relay(self, job: Job, exchange: Exchange, fixes: Fixes, *, live: bool) -> None:
         call, reply, monotonic = job.call, job.reply, self._clock.monotonic

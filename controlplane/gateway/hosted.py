@@ -17,10 +17,8 @@ from controlplane.gateway.hosted_refusal import Refused, refusal, unreadable
 from controlplane.gateway.hosted_stream import Heard, Unframed
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
-from controlplane.gateway.outbound import Shaped
 from controlplane.gateway.stream import Events, Tap
 from controlplane.protocols.base import Surface, read_fields
-from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
 from flockpy.clock import Clock
@@ -174,7 +172,7 @@ class HostedForwarder:
             usage, failed = heard.usage, heard.failure is not None
         else:
             usage = surface.usage(body)
-        if isinstance(surface, Shaped):
+        if surface.reshapes:
             model = call.asked_model or call.model
             body = surface.render(job.leg.inbound, body, model=model, request_id=call.request_id)
         call.first_byte = self._clock.monotonic()
@@ -186,16 +184,12 @@ def _question(job: Job) -> Question:
     call, leg, inbound = job.call, job.leg, job.leg.inbound
     bound = job.admission.max_tokens_cap
     if leg.native:
-        surface, model, headers = call.surface, leg.route.model_id, asked_headers(job.headers)
-        if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
-            body, fields = surface.engine_body(inbound, leg.body, model), {}
-            # With the boundary that was read here: by another the same bytes may be another form.
-            headers = ((b"content-type", surface.content_type(inbound)),)
-        elif isinstance(surface, Shaped):
-            body = surface.engine_body(inbound, model)
-            fields = read_fields(body)
+        surface, model = call.surface, leg.route.model_id
+        body = surface.engine_body(inbound, leg.body, model)
+        if surface.opaque:
+            fields, headers = {}, ((b"content-type", surface.content_type(inbound)),)
         else:
-            body, fields = leg.body, inbound.fields or read_fields(leg.body)
+            fields, headers = inbound.fields or read_fields(body), asked_headers(job.headers)
         return Question(surface.name, model, call.stream, body, fields, None, headers, bound)
     if not isinstance(inbound, Neutral):
         raise TypeError(f"{leg.route.model_id} is asked in no protocol of its vendor")

@@ -7,7 +7,6 @@ from controlplane.egress.base import Posting, Vendor
 from controlplane.gateway.hosted_heads import is_error_of, passed_headers, wait_of
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import Job
-from controlplane.gateway.outbound import Shaped
 from flockpy.errors import EngineDied, FlockError
 from flockpy.http import Exchange, ExchangeBroken, Head
 
@@ -39,7 +38,7 @@ def unreadable(job: Job, answer: Head) -> str:
     """What is wrong with the form of an answer, such as that of a proxy's page to sign in on; "" when nothing is."""
     if (encoding := answer.get(b"content-encoding")) not in (b"", b"identity"):
         return f"in an encoding that nobody asked for: {encoding[:40].decode('latin-1')}"
-    if job.leg.native and job.call.surface.name == "transcriptions":  # text, subtitles and more
+    if job.leg.native and job.call.surface.opaque:  # text, subtitles and more
         return ""
     form, streamed = answer.get(b"content-type").lower(), job.call.stream or not job.leg.native
     # Bedrock's streams have a form of their own, application/vnd.amazon.eventstream.
@@ -58,7 +57,7 @@ async def refusal(
     told = hush.whole(body or b"")
     error = vendor.refusal(answer.status, told, wait_of(answer.get(b"retry-after")))
     ours = answer.status in _OF_OUR_KEY or answer.status >= 600 or body is None
-    told_as_it_is = job.leg.native and not job.reply.started and not isinstance(job.call.surface, Shaped)
+    told_as_it_is = job.leg.native and not job.reply.started and not job.call.surface.reshapes
     if ours or not told_as_it_is or not is_error_of(job.call.surface.name, told):
         return error
     content_type = answer.get(b"content-type") or _JSON

@@ -18,6 +18,9 @@ DROPPED: Final = 32
 DROPPED_CHARS: Final = 80
 """Names of dropped fields that are kept, and characters of each: they are the client's, and receipts live long."""
 
+_OWN: Final = {"messages": own_thoughts, "responses": own_reasoning}
+"""By surface, what takes out of a vendor's own protocol what another model thought."""
+
 
 class Leg(msgspec.Struct, frozen=True):
     """`inbound` and `body` as they are dealt with on the way to `route`; `mends`: a wrong answer is put right;
@@ -60,11 +63,8 @@ def to_vendor(surface: Surface, inbound: Inbound, body: bytes, route: Route, man
             field="model",
             hint="ask it on /v1/chat/completions or /v1/messages",
         )
-    if manner == "translated" and surface.name == "chat":
-        inbound = foreign_chat(inbound, body)
-    left_out: tuple[str, ...] = ()
-    if manner == "native" and surface.name == "messages":
-        body, left_out = own_thoughts(body)
-    elif manner == "native" and surface.name == "responses":
-        body, left_out = own_reasoning(body)
-    return Leg(route, inbound, body, native=manner == "native", left_out=left_out)
+    if manner == "translated":
+        return Leg(route, inbound if isinstance(inbound, Neutral) else foreign_chat(inbound, body), body)
+    own = _OWN.get(surface.name)
+    body, left_out = own(body) if own else (body, ())
+    return Leg(route, inbound, body, native=True, left_out=left_out)

@@ -8,25 +8,11 @@ from controlplane.gateway.upstream import body_for
 from controlplane.protocols import chat_dialect, completion_dialect
 from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.ir import Named, Request
-from controlplane.protocols.ollama_embed import OllamaEmbedSurface
-from controlplane.protocols.rerank import RerankSurface
-from controlplane.protocols.transcription import FormInbound, TranscriptionSurface
+from controlplane.protocols.openai_chat import ChatSurface, CompletionSurface
 from controlplane.protocols.translated import Neutral
 from flockpy.engines.base import Quirks
 from flockpy.errors import BadRequest
 
-Shaped = RerankSurface | OllamaEmbedSurface
-"""Surfaces that put a request, and its answer, into another shape."""
-
-_CHAT: Final = "/v1/chat/completions"
-_COMPLETIONS: Final = "/v1/completions"
-_PATHS: Final = {
-    "chat": _CHAT,
-    "completions": _COMPLETIONS,
-    "embeddings": "/v1/embeddings",
-    "rerank": "/v1/rerank",
-    "transcriptions": "/v1/audio/transcriptions",
-}
 _JSON: Final = b"application/json"
 
 
@@ -55,10 +41,8 @@ def outbound(
         return translated(
             inbound.request, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live
         )
-    path = _PATHS[surface.name]
-    if isinstance(surface, Shaped):
-        return Outbound(path, surface.engine_body(inbound, model))
-    if isinstance(surface, TranscriptionSurface) and isinstance(inbound, FormInbound):
+    path = surface.engine_path
+    if surface.reshapes or surface.opaque:
         return Outbound(path, surface.engine_body(inbound, body, model), surface.content_type(inbound))
     data = body_for(inbound, body, model=model, quirks=quirks, max_tokens_cap=max_tokens_cap, live=live)
     unheard = quirks.ignores | quirks.never_sent
@@ -85,9 +69,11 @@ def translated(
     if changes:
         request = msgspec.structs.replace(request, **changes)
     if request.raw:
-        path, data = _COMPLETIONS, completion_dialect.render_prompt(request, model=model, stream=True)
+        path = CompletionSurface.engine_path
+        data = completion_dialect.render_prompt(request, model=model, stream=True)
     else:
-        path, data = _CHAT, chat_dialect.render_request(request, model=model, stream=True)
+        path = ChatSurface.engine_path
+        data = chat_dialect.render_request(request, model=model, stream=True)
     asked = {
         "response_format": request.format,
         "tool_choice": request.tool_choice,

@@ -130,9 +130,7 @@ class Pipeline:
     def _resolve(self, call: Call, inbound: Inbound) -> Route:
         """The model asked for. Raises UnknownModel, Forbidden, BadRequest."""
         call.asked_model = inbound.model
-        call.stream = (
-            inbound.stream and call.surface.name != "transcriptions"
-        )  # their engines' streams are short
+        call.stream = inbound.stream and not call.surface.opaque
         table, allowed = self._table(), call.key.models if call.key else None
         route: Route | Unknown | None = table.routes.get(inbound.model)
         if route is None and len(inbound.model) > MAX_CHARS:
@@ -171,7 +169,7 @@ class Pipeline:
                 model=route.model_id,
                 surface=call.surface.name,
                 stream=inbound.stream,
-                prompt_bytes=0 if call.surface.name == "transcriptions" else size,
+                prompt_bytes=0 if call.surface.opaque else size,
                 max_tokens=tokens,
                 context_window=route.context_window,
                 choices=inbound.choices,

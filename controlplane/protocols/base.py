@@ -56,6 +56,12 @@ class Surface(Protocol):
     capability: Capability
     stream_type: bytes
     """The media type of its streams; whole answers are JSON."""
+    engine_path: str
+    """Where engines are asked in this protocol; "" when they are not."""
+    reshapes: bool
+    """Engines are asked in this protocol, but their answer has to be `render`ed."""
+    opaque: bool
+    """No JSON: what is asked passes and is not counted, whatever is answered passes in one piece."""
 
     def parse(self, body: bytes) -> Inbound:
         """Read what we need of a request and no more: long values are not looked into. Raises BadRequest."""
@@ -92,14 +98,39 @@ class Surface(Protocol):
         """A stream event that says nothing and resets the client's idle timer."""
         ...
 
+    def engine_body(self, inbound: Inbound, body: bytes, model: str) -> bytes:
+        """What is sent for `body`, of which `inbound` was parsed; `model` is the engine's name for it."""
+        ...
+
+    def content_type(self, inbound: Inbound) -> bytes:
+        """Of `engine_body`."""
+        ...
+
+    def render(self, inbound: Inbound, answer: bytes, *, model: str, request_id: str) -> bytes:
+        """What the client gets of an engine's answer. Raises EngineDied when that is none."""
+        ...
+
 
 class Plain:
-    """What surfaces share that have streams of server-sent events and errors with their own statuses."""
+    """What surfaces share that have streams of server-sent events, errors with their own statuses, and bodies that pass
+    as they are."""
 
     stream_type: bytes = b"text/event-stream; charset=utf-8"
+    engine_path: str = ""
+    reshapes: bool = False
+    opaque: bool = False
 
     def status(self, error: FlockError) -> int:
         return error.status
+
+    def engine_body(self, inbound: Inbound, body: bytes, model: str) -> bytes:
+        return body
+
+    def content_type(self, inbound: Inbound) -> bytes:
+        return b"application/json"
+
+    def render(self, inbound: Inbound, answer: bytes, *, model: str, request_id: str) -> bytes:
+        return answer
 
 
 def read_fields(body: bytes) -> Fields:

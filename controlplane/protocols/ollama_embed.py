@@ -40,13 +40,12 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
 class OllamaEmbedSurface(Plain):
-    """What an engine is sent is `engine_body`; what the client gets is `render`ed from the engine's answer.
-
-    `once`: the older route, one text a request.
-    """
+    """`once`: the older route, one text a request."""
 
     name: SurfaceName = "embeddings"
     capability: Capability = "embedding"
+    engine_path = EmbeddingSurface.engine_path
+    reshapes = True
 
     def __init__(self, *, once: bool) -> None:
         self._once = once
@@ -69,12 +68,10 @@ class OllamaEmbedSurface(Plain):
         raws = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
         return Inbound(raws, model, max_tokens=0)
 
-    def engine_body(self, inbound: Inbound, model: str) -> bytes:
-        """`model` is the engine's name for it."""
+    def engine_body(self, inbound: Inbound, body: bytes, model: str) -> bytes:
         return rewrite(inbound.fields, {"model": model})
 
     def render(self, inbound: Inbound, answer: bytes, *, model: str, request_id: str) -> bytes:
-        """Raises EngineDied when the engine's answer is none."""
         try:
             rows = sorted(_ANSWER.decode(answer).data, key=lambda row: row.index)
         except UNREADABLE:

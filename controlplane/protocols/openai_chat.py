@@ -201,6 +201,7 @@ class ChatSurface(_OpenAi):
 
     name: SurfaceName = "chat"
     capability: Capability = "chat"
+    engine_path = "/v1/chat/completions"
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
@@ -242,6 +243,7 @@ class CompletionSurface(_OpenAi):
 
     name: SurfaceName = "completions"
     capability: Capability = "completion"
+    engine_path = "/v1/completions"
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
@@ -274,6 +276,7 @@ class EmbeddingSurface(_OpenAi):
 
     name: SurfaceName = "embeddings"
     capability: Capability = "embedding"
+    engine_path = "/v1/embeddings"
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)

@@ -55,24 +55,23 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class RerankSurface(Plain):
-    """What an engine is sent is `engine_body`; what the client gets is `render`ed from the engine's answer."""
-
     name: SurfaceName = "rerank"
     capability: Capability = "rerank"
+    engine_path = "/v1/rerank"
+    reshapes = True
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
         return Inbound(fields, decode(_ASKED, body).model, max_tokens=0)
 
-    def engine_body(self, inbound: Inbound, model: str) -> bytes:
-        """`model` is the engine's name for it."""
+    def engine_body(self, inbound: Inbound, body: bytes, model: str) -> bytes:
         asked = _asked(inbound)
         documents = [_text(document) for document in asked.documents]
         return msgspec.json.encode({"model": model, "query": _text(asked.query), "documents": documents})
 
     def render(self, inbound: Inbound, answer: bytes, *, model: str, request_id: str) -> bytes:
         """The answer, best first: `results` of ``index``, ``relevance_score`` and, unless `return_documents` is false,
-        ``document``. Raises EngineDied when the engine's answer is none."""
+        ``document``."""
         asked = _asked(inbound)
         try:
             scored = _ANSWER.decode(answer)

@@ -5,7 +5,7 @@ cannot read another form out of the same bytes than was admitted here.
 """
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from python_multipart import MultipartParser
@@ -54,10 +54,10 @@ _COUNTS: Final = re.compile(rb"^data: ?(\{.*\"usage\".*\})\r?$", re.MULTILINE)
 
 
 class TranscriptionSurface(Plain):
-    """`engine_body` and `content_type` are what the engine is sent; its answer, of whatever type, is the client's."""
-
     name: SurfaceName = "transcriptions"
     capability: Capability = "transcription"
+    engine_path = "/v1/audio/transcriptions"
+    opaque = True
 
     def parse(self, body: bytes) -> FormInbound:
         boundary, form = _boundary(body), _Form()
@@ -74,18 +74,20 @@ class TranscriptionSurface(Plain):
             response_format=form.texts.get("response_format", ""),
         )
 
-    def content_type(self, inbound: FormInbound) -> bytes:
-        return f'multipart/form-data; boundary="{inbound.boundary}"'.encode()
+    def content_type(self, inbound: Inbound) -> bytes:
+        """With the boundary that was read here: by another the same bytes may be another form."""
+        return f'multipart/form-data; boundary="{cast("FormInbound", inbound).boundary}"'.encode()
 
-    def engine_body(self, inbound: FormInbound, body: bytes, model: str) -> bytes:
-        """`model` is the engine's name for it; the very same bytes when that is what the client said."""
-        if inbound.model == model:
+    def engine_body(self, inbound: Inbound, body: bytes, model: str) -> bytes:
+        """The very same bytes when the client has the engine's name for the model."""
+        form = cast("FormInbound", inbound)
+        if form.model == model:
             return body
         part = b'Content-Disposition: form-data; name="model"\r\n\r\n' + model.encode()
-        if inbound.model_at is not None:
-            start, end = inbound.model_at
+        if form.model_at is not None:
+            start, end = form.model_at
             return b"".join((memoryview(body)[:start], part, memoryview(body)[end:]))
-        return b"".join((b"--", inbound.boundary.encode(), b"\r\n", part, b"\r\n", body))
+        return b"".join((b"--", form.boundary.encode(), b"\r\n", part, b"\r\n", body))
 
     def wanted(self, inbound: Inbound) -> Wanted:
         return Wanted("transcription")

@@ -6,7 +6,7 @@ from typing import Final, cast
 import msgspec
 
 from controlplane.protocols import chat_dialect, chat_request
-from controlplane.protocols.base import Inbound, Usage, rewrite
+from controlplane.protocols.base import Inbound, Plain, Usage, rewrite
 from controlplane.protocols.chat_decoder import ChatDecoder
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import (
@@ -45,7 +45,7 @@ class Neutral(Retold, frozen=True, kw_only=True):
     size: int
 
 
-class TranslatedSurface:
+class TranslatedSurface(Plain):
     """A translating surface in the shape the pipeline knows."""
 
     capability: Capability = "chat"

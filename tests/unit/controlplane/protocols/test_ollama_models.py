@@ -152,7 +152,7 @@ def test_the_official_clients_embed_is_served(asked: str | list[str], texts: lis
     got = client(answer, bodies).embed("m", asked, dimensions=2, truncate=True, keep_alive="5m")
     assert got.embeddings == [[0.5, -1.0], [2.0]]
     assert (got.model, got.prompt_eval_count) == ("m", 7)
-    sent = json.loads(EMBED.engine_body(EMBED.parse(bodies[0]), "theirs"))
+    sent = json.loads(EMBED.engine_body(EMBED.parse(bodies[0]), b"", "theirs"))
     assert sent == {"input": texts, "dimensions": 2, "model": "theirs", "encoding_format": "float"}
 
 
@@ -161,7 +161,7 @@ def test_the_official_clients_older_embeddings_are_served() -> None:
     answer = EMBED_ONCE.render(EMBED_ONCE.parse(b'{"prompt":"x"}'), vectors([0.5]), model="m", request_id="r")
     assert client(answer, bodies).embeddings("m", "hi").embedding == [0.5]
     inbound = EMBED_ONCE.parse(bodies[0])
-    sent = json.loads(EMBED_ONCE.engine_body(inbound, "theirs"))
+    sent = json.loads(EMBED_ONCE.engine_body(inbound, b"", "theirs"))
     assert sent == {"input": ["hi"], "model": "theirs", "encoding_format": "float"}
     assert (inbound.model, inbound.max_tokens) == ("m", 0)
 

@@ -44,7 +44,7 @@ def test_it_is_a_surface() -> None:
 
 def test_an_engine_is_sent_bare_texts_and_nothing_else() -> None:
     inbound = parsed(query={"text": "purr"}, top_n=1, return_documents=True, rank_fields=["text"])
-    assert json.loads(RERANK.engine_body(inbound, "theirs")) == {
+    assert json.loads(RERANK.engine_body(inbound, b"", "theirs")) == {
         "model": "theirs",
         "query": "purr",
         "documents": ["a dog", "a cat", "a bird"],

@@ -130,7 +130,7 @@ async def test_a_ranking_model_ranks(driver: EngineDriver, unused_tcp_port: int,
     inbound = surface.parse(msgspec.json.encode(asked))
     path = tiny_model(mode="text", pooling=4)
     async with running(driver, path, unused_tcp_port, tmp_path / "log") as (_, client):
-        body = surface.engine_body(inbound, "org/tiny")
+        body = surface.engine_body(inbound, b"", "org/tiny")
         answer = (await client.post("/v1/rerank", content=body)).content
     ranked = msgspec.json.decode(surface.render(inbound, answer, model="tiny", request_id="req_1"))
     scores = [result["relevance_score"] for result in ranked["results"]]
