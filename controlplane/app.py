@@ -22,16 +22,16 @@ from controlplane.gateway.chain import Chain
 from controlplane.gateway.counting import Counter
 from controlplane.gateway.dispatch import Dispatcher
 from controlplane.gateway.forward import Forwarder
-from controlplane.gateway.hosted import HostedForwarder
-from controlplane.gateway.hosted_counting import HostedCounter
 from controlplane.gateway.listener import Listener
 from controlplane.gateway.pipeline import Pipeline
 from controlplane.gateway.plane import DataPlane
 from controlplane.gateway.questions import Questions
+from controlplane.gateway.vendor_counting import VendorCounter
+from controlplane.gateway.vendor_forward import VendorForwarder
 from controlplane.gauges import set_gauges
 from controlplane.live import LiveCalls
 from controlplane.routing.slots import Slots
-from controlplane.routing.table import Hosted, RoutingTable, build_table
+from controlplane.routing.table import RoutingTable, VendorRoutes, build_table
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.cluster import ClusterTables
 from controlplane.store.db import open_database
@@ -41,7 +41,7 @@ from controlplane.tenants.keyring import Keyring
 from controlplane.tenants.ledger import Ledger
 from controlplane.tenants.meter import Meter
 from controlplane.tenants.usage import Usage
-from flockpy.catalog import fallbacks, folders, load_vendors
+from flockpy.catalog import folders, load_vendors, shipped_chains
 from flockpy.clock import Clock
 from flockpy.config import Router, chains_of, names_in, split_listen
 from flockpy.http import Client, Outbox, Proxies
@@ -54,7 +54,7 @@ from flockpy.telemetry.metrics import Metrics
 SILENCE_S = 1.0
 """How often a silent engine's client is looked after; what it is sent then is the reply's business."""
 CANCEL_S = 2.0
-OUTSIDE_CONNECT_S = 10.0
+VENDOR_CONNECT_S = 10.0
 """For a connection across the internet, its TLS included."""
 
 
@@ -74,7 +74,7 @@ async def serve(
     config, data = settings.config, settings.data
     database = await open_database(data.database, data.backups, clock)
     client = Client(silence_s=SILENCE_S)
-    outside = Client(connect_s=OUTSIDE_CONNECT_S, silence_s=SILENCE_S, proxies=proxies)
+    vendor_client = Client(connect_s=VENDOR_CONNECT_S, silence_s=SILENCE_S, proxies=proxies)
     ledger = Ledger(database, data.journal)
     try:
         await ledger.recover()
@@ -110,7 +110,7 @@ async def serve(
             clock=clock,
         )
         troubles = Troubles(clock)
-        hosted = HostedForwarder(outside, vendors.by_name, troubles, clock)
+        vendor_forwarder = VendorForwarder(vendor_client, vendors.by_name, troubles, clock)
         services = Services(
             settings=settings,
             cluster=cluster,
@@ -135,13 +135,13 @@ async def serve(
             pipeline=Pipeline(
                 table=table,
                 dispatcher=dispatcher,
-                hosted=hosted,
+                vendors=vendor_forwarder,
                 chain=Chain(
                     table=table,
                     dispatcher=dispatcher,
-                    hosted=hosted,
+                    vendors=vendor_forwarder,
                     configured=chains_of(config.router.fallback),
-                    shipped=fallbacks(places),
+                    shipped=shipped_chains(places),
                     timeout_s=config.router.fallback.timeout_seconds,
                     slow_s=config.router.latency_fallback_p95_seconds,
                     metrics=metrics,
@@ -156,7 +156,7 @@ async def serve(
             questions=Questions(
                 table=table,
                 installed=lambda: models(cluster.state),
-                counter=Counter(client, HostedCounter(outside, vendors.by_name), table),
+                counter=Counter(client, VendorCounter(vendor_client, vendors.by_name), table),
             ),
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,
@@ -181,20 +181,20 @@ async def serve(
     finally:
         await ledger.stop()
         await client.close()
-        await outside.close()
+        await vendor_client.close()
         await database.close()
 
 
 class CurrentTable:
     """The routing table of now: rebuilt when the cluster's picture changes, swapped by one reference."""
 
-    def __init__(self, cluster: Cluster, config: Router, hosted: Hosted) -> None:
+    def __init__(self, cluster: Cluster, config: Router, vendors: VendorRoutes) -> None:
         self._config = config
-        self._hosted = hosted
+        self._vendors = vendors
         self.rebuild(cluster.state)
 
     def rebuild(self, state: ClusterState) -> None:
-        self._table = build_table(state, self._config.default_model, self._config.aliases, self._hosted)
+        self._table = build_table(state, self._config.default_model, self._config.aliases, self._vendors)
 
     def __call__(self) -> RoutingTable:
         return self._table

@@ -54,7 +54,7 @@ def load_vendors(places: Sequence[Path]) -> VendorCatalog:
     return VendorCatalog.of(_vendor_files(places))
 
 
-def fallbacks(places: Sequence[Path]) -> Mapping[str, tuple[str, ...]]:
+def shipped_chains(places: Sequence[Path]) -> Mapping[str, tuple[str, ...]]:
     """By the id of a model of the cluster's own, the models to ask when it cannot answer, in order. Vendors' are in
     their entries.
 

@@ -93,4 +93,4 @@ def _shown(alias: names.Alias, services: Needs) -> Alias:
 
 
 def _trouble(alias: names.Alias, services: Needs) -> str | None:
-    return names.trouble(alias, views.models(services.cluster.state), services.table().is_hosted)
+    return names.trouble(alias, views.models(services.cluster.state), services.table().is_vendors)

@@ -136,7 +136,7 @@ def _connection(
     """What clients are connected to: the models that chat, of those that are `allowed`. Of vendors' models, of which
     there are many, only the one that is `wanted` and those that a key is bound to."""
     table = services.table()
-    vendors = [route for name in allowed or () if (route := table.hosted.route(name)) is not None]
+    vendors = [route for name in allowed or () if (route := table.vendors.route(name)) is not None]
     usable = {
         route.model_id: _model(route.model_id, route, services)
         for route in (*sorted(table.routes.values(), key=lambda route: route.model_id), *vendors)

@@ -40,7 +40,7 @@ async def list_vendors(services: Needs, limit: Limit = 100, cursor: Cursor = Non
 @read(f"{ADMIN}/vendors/models", "List the models of vendors that are known by name", may=(404,))
 async def list_vendor_models(services: Needs, limit: Limit = 100, cursor: Cursor = None) -> Page[VendorModel]:
     """Others of theirs may be asked for too, where the configuration does not forbid it."""
-    return page(services.table().hosted.listed(), limit, cursor, lambda route: route.model_id, _model)
+    return page(services.table().vendors.listed(), limit, cursor, lambda route: route.model_id, _model)
 
 
 HANDLERS: list[HTTPRouteHandler] = [list_vendors, list_vendor_models]

@@ -1,4 +1,4 @@
-"""What a vendor is: hosted models that stand beside the cluster's own, asked only when an admin gave a key.
+"""What a vendor is: its models stand beside the cluster's own, asked only when an admin gave a key.
 
 To add one: a file here with a class of the shape of `Vendor`, and the steps that CONTRIBUTING names.
 """

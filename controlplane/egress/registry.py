@@ -36,7 +36,7 @@ _ASKED_AS: Final[Mapping[Capability, Surface]] = {
 
 
 class Vendors:
-    """The models of `vendors` for the routing table, see `Hosted`; a name that several claim is the first one's.
+    """The models of `vendors` for the routing table, see `VendorRoutes`; a name that several claim is the first one's.
 
     `allowed`: ids, or globs for them; () allows all. `location` is where Vertex is asked, for its prices.
     """
@@ -80,7 +80,7 @@ class Vendors:
             vendor=vendor,
             label=f"{vendor}/{known.id}",
             price=known.price,
-            fallback=known.fallback,
+            chain=known.fallback,
         )
 
 

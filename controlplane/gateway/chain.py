@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from controlplane.gateway.dispatch import Dispatcher
-from controlplane.gateway.hosted import HostedForwarder
-from controlplane.gateway.hosted_refusal import Refused
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.legs import Leg
+from controlplane.gateway.vendor_forward import VendorForwarder
+from controlplane.gateway.vendor_refusal import Refused
 from controlplane.routing.chains import Chains, behind, by_model
 from controlplane.routing.latency import Latencies
 from controlplane.routing.table import Route, RoutingTable
@@ -49,7 +49,7 @@ class Chain:
         *,
         table: Callable[[], RoutingTable],
         dispatcher: Dispatcher,
-        hosted: HostedForwarder,
+        vendors: VendorForwarder,
         configured: Chains,
         shipped: Chains,
         timeout_s: float,
@@ -60,7 +60,7 @@ class Chain:
         self._current_table = table
         self._table: RoutingTable | None = None  # the one that `_by_model` was made of
         self._dispatcher = dispatcher
-        self._hosted = hosted
+        self._vendors = vendors
         self._configured = configured
         self._shipped = shipped
         self._by_model: Chains = {}
@@ -79,7 +79,7 @@ class Chain:
         if table is not self._table:  # what the names in chains stand for has changed
             self._table, self._by_model = table, {**self._shipped, **by_model(self._configured, table)}
         asked = job.leg.route
-        further = self._by_model.get(asked.model_id) or asked.fallback
+        further = self._by_model.get(asked.model_id) or asked.chain
         routes = self._in_order(job, behind(asked, further, table)) if further else []
         if len(routes) < 2:
             await self._ask(job)
@@ -124,7 +124,7 @@ class Chain:
         for route in further:
             if allowed is not None and route.model_id not in allowed:
                 continue
-            if route.vendor and self._hosted.manner(call.surface, route) is None:
+            if route.vendor and self._vendors.manner(call.surface, route) is None:
                 continue
             if call.surface.capability in route.capabilities:
                 routes.append(route)
@@ -133,7 +133,7 @@ class Chain:
 
     async def _ask(self, job: Job) -> None:
         if job.leg.route.vendor:
-            await self._hosted.serve(job)
+            await self._vendors.serve(job)
         else:
             await self._dispatcher.serve(job)
 

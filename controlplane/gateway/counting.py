@@ -8,10 +8,10 @@ import msgspec
 
 from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call
-from controlplane.gateway.hosted_counting import HostedCounter
 from controlplane.gateway.outbound import translated
 from controlplane.gateway.pipeline import unknown_model
 from controlplane.gateway.upstream import head_of
+from controlplane.gateway.vendor_counting import VendorCounter
 from controlplane.protocols.base import UNREADABLE
 from controlplane.protocols.ir import Request
 from controlplane.protocols.translated import BYTES_PER_TOKEN, has_pictures
@@ -42,9 +42,9 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 class Counter:
     """`client`: connections to engines."""
 
-    def __init__(self, client: Client, hosted: HostedCounter, table: Callable[[], RoutingTable]) -> None:
+    def __init__(self, client: Client, vendors: VendorCounter, table: Callable[[], RoutingTable]) -> None:
         self._client = client
-        self._hosted = hosted
+        self._vendors = vendors
         self._table = table
 
     async def count(self, call: Call, request: Request, body: bytes, headers: Headers) -> int:
@@ -56,7 +56,7 @@ class Counter:
         size = len(body)
         route = self._route(call, request, size)
         call.model = route.model_id
-        if route.vendor and (count := await self._hosted.count(route, body, headers)) is not None:
+        if route.vendor and (count := await self._vendors.count(route, body, headers)) is not None:
             return count
         for replica in route.replicas:
             quirks = quirks_of(replica.engine)

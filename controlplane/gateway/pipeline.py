@@ -8,11 +8,11 @@ from controlplane.gateway.asked import Headers
 from controlplane.gateway.call import Call, Calls
 from controlplane.gateway.chain import Chain
 from controlplane.gateway.dispatch import Dispatcher
-from controlplane.gateway.hosted import HostedForwarder
-from controlplane.gateway.hosted_refusal import Refused
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.legs import Leg, to_cluster, to_vendor
 from controlplane.gateway.reply import Reply
+from controlplane.gateway.vendor_forward import VendorForwarder
+from controlplane.gateway.vendor_refusal import Refused
 from controlplane.protocols.base import Inbound, Surface
 from controlplane.protocols.ir import Meta
 from controlplane.protocols.ollama import OllamaSurface
@@ -36,7 +36,7 @@ class Pipeline:
         *,
         table: Callable[[], RoutingTable],
         dispatcher: Dispatcher,
-        hosted: HostedForwarder,
+        vendors: VendorForwarder,
         chain: Chain,
         meter: Meter,
         calls: Calls,
@@ -48,7 +48,7 @@ class Pipeline:
         self._unmended = unmended
         self._table = table
         self._dispatcher = dispatcher
-        self._hosted = hosted
+        self._vendors = vendors
         self._chain = chain
         self._meter = meter
         self._calls = calls
@@ -110,7 +110,7 @@ class Pipeline:
         if not route.vendor:
             mends = not (self._unmended and self._unmended & {route.model_id, "*"})
             return to_cluster(surface, inbound, body, route, mends=mends)
-        manner = self._hosted.manner(surface, route)
+        manner = self._vendors.manner(surface, route)
         if manner == "native" and told:
             manner = "translated"
         return to_vendor(surface, inbound, body, route, manner)

@@ -24,9 +24,9 @@ def named(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> Rou
     return route
 
 
-def hosted(table: RoutingTable, allowed: frozenset[str] | None) -> list[Route]:
+def of_vendors(table: RoutingTable, allowed: frozenset[str] | None) -> list[Route]:
     """What the catalog knows of vendors, as far as a key gets it by its own name."""
-    return [route for route in table.hosted.listed() if named(route.model_id, table, allowed) is route]
+    return [route for route in table.vendors.listed() if named(route.model_id, table, allowed) is route]
 
 
 def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropic: bool) -> bytes:
@@ -41,7 +41,7 @@ def render_list(table: RoutingTable, allowed: frozenset[str] | None, *, anthropi
         if alias not in table.routes and (route := named(alias, table, allowed)):
             names.append((alias, route))
     names += [(PICKED + route.model_id, route) for route in routes if "chat" in route.capabilities]
-    names += [(route.model_id, route) for route in hosted(table, allowed)]
+    names += [(route.model_id, route) for route in of_vendors(table, allowed)]
     items = [_item(name, route, anthropic=anthropic) for name, route in names]
     if not anthropic:
         return msgspec.json.encode({"object": "list", "data": items})

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.cluster.state import InstalledModel
-from controlplane.protocols.listing import hosted, named
+from controlplane.protocols.listing import named, of_vendors
 from controlplane.protocols.ollama import rfc3339
 from controlplane.routing.names import LATEST
 from controlplane.routing.table import Route, RoutingTable
@@ -37,7 +37,7 @@ def render_version() -> bytes:
 
 def render_tags(table: RoutingTable, installed: Installed, allowed: frozenset[str] | None) -> bytes:
     """GET /api/tags: every model a key may use, loaded or not, and those of vendors."""
-    routes = [*_routes(table, allowed), *hosted(table, allowed)]
+    routes = [*_routes(table, allowed), *of_vendors(table, allowed)]
     models = [_model(route, installed.get(route.model_id)) for route in routes]
     return msgspec.json.encode({"models": models})
 

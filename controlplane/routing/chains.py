@@ -57,7 +57,7 @@ def named(name: str, table: RoutingTable) -> Route | None:
     if name in table.routes:
         return table.routes[name]
     names = replace(table.names, shipped=())
-    meant = meaning(name, table.routes, names, table.is_hosted)
+    meant = meaning(name, table.routes, names, table.is_vendors)
     if meant == AUTO:
         meant = table.default_model
     return None if meant is None else find(meant, table)

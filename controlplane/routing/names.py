@@ -83,11 +83,11 @@ def names_of(aliases: Iterable[Alias], models: Iterable[InstalledModel]) -> Name
 
 
 def meaning(
-    name: str, ids: Container[str], names: Names, is_hosted: Callable[[str], bool] = lambda _: False
+    name: str, ids: Container[str], names: Names, is_vendors: Callable[[str], bool] = lambda _: False
 ) -> str | None:
     """What `name` stands for: a model's id, which need not be installed, or ``auto``; None for nothing.
 
-    `is_hosted`: a vendor that may be asked has it. What an admin says of a name goes before that, what is shipped
+    `is_vendors`: a vendor that may be asked has it. What an admin says of a name goes before that, what is shipped
     behind it.
     """
     if not name or name == AUTO:
@@ -104,17 +104,17 @@ def meaning(
     for pattern, target in names.globs:
         if fits(pattern, name):
             return target or None
-    if is_hosted(hosted := name.removesuffix(LATEST)):
-        return hosted
+    if is_vendors(named := name.removesuffix(LATEST)):
+        return named
     return next((target or None for pattern, target in names.shipped if fits(pattern, name)), None)
 
 
 def trouble(
-    alias: Alias, ids: Container[str], is_hosted: Callable[[str], bool] = lambda _: False
+    alias: Alias, ids: Container[str], is_vendors: Callable[[str], bool] = lambda _: False
 ) -> str | None:
     """Why an alias does nothing among models of these `ids` and those of vendors; None when it does something."""
     if alias.name in ids:
         return f"a model is called {alias.name}, and its own name goes first"
-    if alias.model not in ("", AUTO) and alias.model not in ids and not is_hosted(alias.model):
+    if alias.model not in ("", AUTO) and alias.model not in ids and not is_vendors(alias.model):
         return f"{alias.model} is not installed"
     return None

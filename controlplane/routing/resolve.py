@@ -74,11 +74,11 @@ def resolve(
 
 def find(model_id: str, table: RoutingTable) -> Route | None:
     """The route of a model by its id, the cluster's or a vendor's."""
-    return table.routes.get(model_id) or table.hosted.route(model_id)
+    return table.routes.get(model_id) or table.vendors.route(model_id)
 
 
 def _meaning(name: str, table: RoutingTable) -> str | None:
-    return meaning(name, table.routes, table.names, table.is_hosted)
+    return meaning(name, table.routes, table.names, table.is_vendors)
 
 
 def near_names(name: str, table: RoutingTable, allowed: frozenset[str] | None) -> tuple[str, ...]:

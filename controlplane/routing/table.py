@@ -36,7 +36,7 @@ class Route:
 
     `loading`: a placement is on its way to ready. `failure` is why nothing will come of it without a hand, else None.
     `vendor` has it, "" for the cluster's own; such a model's `price` is known if its catalog says it, and `label` is
-    what stands for it in metrics, where names that clients make up must not be. `fallback`: who is asked in its place,
+    what stands for it in metrics, where names that clients make up must not be. `chain`: who is asked in its place,
     as its catalog says.
     """
 
@@ -50,10 +50,10 @@ class Route:
     vendor: str = ""
     label: str = ""
     price: Price | None = None
-    fallback: tuple[str, ...] = ()
+    chain: tuple[str, ...] = ()
 
 
-class Hosted(Protocol):
+class VendorRoutes(Protocol):
     """The models of vendors that may be asked."""
 
     def route(self, name: str, /) -> Route | None:
@@ -65,7 +65,7 @@ class Hosted(Protocol):
         ...
 
 
-class NoneHosted:
+class NoVendors:
     """No vendor may be asked."""
 
     def route(self, name: str, /) -> Route | None:
@@ -83,11 +83,11 @@ class RoutingTable:
     routes: Mapping[str, Route]
     default_model: str | None
     names: Names = field(default_factory=Names)
-    hosted: Hosted = field(default_factory=NoneHosted)
+    vendors: VendorRoutes = field(default_factory=NoVendors)
 
-    def is_hosted(self, name: str) -> bool:
+    def is_vendors(self, name: str) -> bool:
         """Whether a vendor that may be asked has a model of this id."""
-        return self.hosted.route(name) is not None
+        return self.vendors.route(name) is not None
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -100,7 +100,7 @@ def build_table(
     state: ClusterState,
     default_model: str,
     aliases: Mapping[str, str] = MappingProxyType({}),
-    hosted: Hosted | None = None,
+    vendors: VendorRoutes | None = None,
 ) -> RoutingTable:
     """The table of a picture. `default_model` "" picks: a real model before the self-test one, a served one before
     an idle one, then the oldest. `aliases`: those of the configuration."""
@@ -122,7 +122,7 @@ def build_table(
         )
     names = names_of(in_force(aliases, state.aliases), installed.values())
     return RoutingTable(
-        state.version, routes, default_model or _pick_default(routes), names, hosted or NoneHosted()
+        state.version, routes, default_model or _pick_default(routes), names, vendors or NoVendors()
     )
 
 

@@ -40,12 +40,14 @@ def text(url: str, data: DataDir, *, key: str, bold: bool, command: str, vendors
     strong, plain = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
     shown = key or f'$(cat "{data.admin_key}")'
     alias = "" if command == "flockpy" else f"\n  For short:     alias flockpy={command}"
-    outside = "".join(f"\n  {'' if number else 'Vendors':<10}  {line}" for number, line in enumerate(vendors))
+    of_vendors = "".join(
+        f"\n  {'' if number else 'Vendors':<10}  {line}" for number, line in enumerate(vendors)
+    )
     body = '{"model":"auto","messages":[{"role":"user","content":"hello"}]}'
     return f"""
 {strong}flockpy is ready.{plain}
   API         {url}/v1
-  Admin key   {key or f"in {data.admin_key}"}{outside}
+  Admin key   {key or f"in {data.admin_key}"}{of_vendors}
 
   Try it:
     curl {url}/v1/chat/completions \\

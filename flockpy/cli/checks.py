@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flockpy.catalog import fallbacks, folders, load_vendors
+from flockpy.catalog import folders, load_vendors, shipped_chains
 from flockpy.cli import probe
 from flockpy.cli.client import url_here
 from flockpy.cli.up import see_that_port_is_free
@@ -141,7 +141,7 @@ def catalog(settings: Settings) -> Iterator[Finding]:
     places = folders(settings.config.catalog_dir)
     try:
         load_vendors(places)
-        fallbacks(places)
+        shipped_chains(places)
     except StartError as error:
         yield Finding("catalog", "problem", error.message, "mend the file, or take it out of the folder")
 

@@ -48,7 +48,7 @@ def chains(settings: Settings) -> Iterator[Finding]:
 
 
 def vendors(settings: Settings) -> Iterator[Finding]:
-    """Who outside may be asked, and whether they can be: by the leader that runs, else by one that would be started."""
+    """The vendors that may be asked, and whether they can: by the leader that runs, else by one that would start."""
     fallback, sources, troubled = settings.config.router.fallback, settings.sources, []
     if holder(settings.data.up_lock) is not None:
         try:

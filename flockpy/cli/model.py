@@ -20,7 +20,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 @app.command("ls")
 def ls(
-    hosted: Annotated[
+    of_vendors: Annotated[
         bool, typer.Option("--vendors", help="Vendors' models that may be asked, and their prices.")
     ] = False,
     base_url: BaseUrl = "",
@@ -29,7 +29,7 @@ def ls(
 ) -> None:
     """List the installed models, loaded or not; with --vendors, those of vendors."""
     api = connect(base_url, token)
-    if hosted:
+    if of_vendors:
         vendors.list_models(api, as_json)
         return
     page = api.items("/models")
@@ -61,8 +61,8 @@ def info(model: ModelId = "", base_url: BaseUrl = "", token: Token = "", as_json
     """Everything about one model."""
     api = connect(base_url, token)
     installed = {one["id"] for one in api.items("/models")["items"]}
-    if model and model not in installed and (hosted := vendors.find_model(api, model)) is not None:
-        output.document(hosted) if as_json else vendors.show_model(hosted)
+    if model and model not in installed and (theirs := vendors.find_model(api, model)) is not None:
+        output.document(theirs) if as_json else vendors.show_model(theirs)
         return
     found = api.get(f"/models/{pick_model(api, model, interactive=not as_json)}")
     if as_json:

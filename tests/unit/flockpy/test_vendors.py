@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flockpy.catalog import fallbacks, folders, load_vendors
+from flockpy.catalog import folders, load_vendors, shipped_chains
 from flockpy.errors import StartError
 from flockpy.globs import is_glob
 from flockpy.vendors import LongRates, Price, VendorCatalog, VendorFile, parse
@@ -225,10 +225,10 @@ def test_a_file_that_is_no_yaml_says_in_which_line(tmp_path: Path):
 def test_chains_come_from_models_too(tmp_path: Path):
     write(tmp_path, "models", "qwen3", {"id": "qwen3", "size": "4b", "fallback": ["llama3"]})
     write(tmp_path, "models", "plain", {"id": "plain"})
-    assert dict(fallbacks(folders(str(tmp_path)))) == {"qwen3": ("llama3",)}
+    assert dict(shipped_chains(folders(str(tmp_path)))) == {"qwen3": ("llama3",)}
 
 
 def test_a_chain_that_is_no_list_names_the_file_and_the_field(tmp_path: Path):
     write(tmp_path, "models", "qwen3", {"id": "qwen3", "fallback": "llama3"})
     with pytest.raises(StartError, match=r"qwen3\.yaml: `fallback`"):
-        fallbacks(folders(str(tmp_path)))
+        shipped_chains(folders(str(tmp_path)))

@@ -77,9 +77,9 @@ async def test_the_card_holds_every_client_unless_told(world: World):
 
 
 async def test_a_card_for_a_vendors_model_has_its_window(world: World):
-    hosted = Vendors([Anthropic("k", "https://api.example")], load_vendors(folders()), ())
+    vendors = Vendors([Anthropic("k", "https://api.example")], load_vendors(folders()), ())
     await world.services.cluster.commit(ModelInstalled(model("m")))
-    table = build_table(world.services.cluster.state, "", hosted=hosted)
+    table = build_table(world.services.cluster.state, "", vendors=vendors)
     async with a_client(replace(world.services, table=lambda: table)) as client:
 
         async def card(name: str, **body: object) -> dict[str, str]:

@@ -24,10 +24,10 @@ async def test_vendors_are_shown_with_what_keeps_them_from_answering(world: Worl
 
 
 async def test_their_models_are_shown_with_their_prices(world: World):
-    hosted = Vendors(
+    vendors = Vendors(
         [Anthropic("s3cret", "https://api.example")], load_vendors(folders()), ("claude-opus-*",)
     )
-    table = build_table(world.services.cluster.state, "", hosted=hosted)
+    table = build_table(world.services.cluster.state, "", vendors=vendors)
     async with a_client(replace(world.services, table=lambda: table)) as client:
         answer = await client.get("/admin/v1/vendors/models", headers=world.as_admin())
     models = {model["id"]: model for model in answer.json()["items"]}

@@ -99,7 +99,7 @@ def test_names_that_clients_make_up_are_not_kept_without_bounds():
     assert some._remembered.cache_info().misses == remembered.misses  # type: ignore[attr-defined]
 
 
-def test_without_vendors_nothing_is_hosted():
+def test_without_vendors_no_vendor_is_there():
     none = Vendors([], CATALOG, ())
     assert none.route("claude-opus-5") is None
     assert not none.listed()
@@ -113,4 +113,4 @@ def test_what_the_catalog_says_of_who_stands_in_for_a_family_holds_for_each_of_i
     some = Vendors([Anthropic("k", "https://api.example")], VendorCatalog.of([file]), ())
     route = some.route("claude-mine-7")
     assert route is not None
-    assert route.fallback == ("qwen3", "claude-opus-5")
+    assert route.chain == ("qwen3", "claude-opus-5")

@@ -9,9 +9,9 @@ import pytest
 
 from controlplane.gateway.call import Attempt, Call, VendorDecision
 from controlplane.gateway.chain import Chain
-from controlplane.gateway.hosted import Refused
 from controlplane.gateway.job import ClientGone
 from controlplane.gateway.plane import SURFACES
+from controlplane.gateway.vendor_forward import Refused
 from controlplane.routing.table import Route, RoutingTable
 from flockpy.errors import (
     BadRequest,
@@ -47,7 +47,7 @@ class Reply:
 
 
 class Models:
-    """In the place of `Dispatcher` and `HostedForwarder`: by model, what becomes of a request, in turn.
+    """In the place of `Dispatcher` and `VendorForwarder`: by model, what becomes of a request, in turn.
 
     A number: it answers after so many seconds; an error: it fails with that; None: it never answers.
     """
@@ -93,7 +93,7 @@ class World:
         self.chain = Chain(
             table=lambda: table,
             dispatcher=serve,
-            hosted=serve,
+            vendors=serve,
             configured={first: tuple(others)},
             shipped={},
             timeout_s=TIMEOUT_S,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from controlplane.routing.names import Names
-from controlplane.routing.table import Hosted, NoneHosted, Replica, Route, RoutingTable
+from controlplane.routing.table import NoVendors, Replica, Route, RoutingTable, VendorRoutes
 from flockpy.placement import Capability, Endpoint
 
 CHAT: tuple[Capability, ...] = ("chat", "completion")
@@ -34,7 +34,7 @@ def route(
     return Route(model_id, capabilities, window, 1.0, replicas)
 
 
-class HostedRoutes:
+class VendorsByPrefix:
     """Vendors' models, by what their names begin with."""
 
     def __init__(self, **vendors: str) -> None:
@@ -49,9 +49,12 @@ class HostedRoutes:
 
 
 def table(
-    *routes: Route, default: str | None = None, names: Names | None = None, hosted: Hosted | None = None
+    *routes: Route,
+    default: str | None = None,
+    names: Names | None = None,
+    vendors: VendorRoutes | None = None,
 ) -> RoutingTable:
-    return RoutingTable(1, {r.model_id: r for r in routes}, default, names or Names(), hosted or NoneHosted())
+    return RoutingTable(1, {r.model_id: r for r in routes}, default, names or Names(), vendors or NoVendors())
 
 
 def table_of(slots: Mapping[str, Mapping[str, int]]) -> RoutingTable:

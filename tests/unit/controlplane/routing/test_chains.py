@@ -5,7 +5,7 @@ from dataclasses import replace
 from controlplane.routing.chains import behind, by_model, named, troubles
 from controlplane.routing.names import in_force, names_of
 from controlplane.routing.table import RoutingTable
-from tests.unit.controlplane.routing.makers import HostedRoutes, route, table
+from tests.unit.controlplane.routing.makers import VendorsByPrefix, route, table
 
 ALIASES = {"fast": "qwen", "smart": "claude-opus-5", "best": "auto", "off": ""}
 
@@ -13,7 +13,7 @@ ALIASES = {"fast": "qwen", "smart": "claude-opus-5", "best": "auto", "off": ""}
 def a_table(*ids: str, default: str | None = "qwen") -> RoutingTable:
     names = names_of(in_force(ALIASES, {}), [])
     routes = (route(id) for id in ids or ("qwen", "llama"))
-    return table(*routes, default=default, names=names, hosted=HostedRoutes(anthropic="claude-"))
+    return table(*routes, default=default, names=names, vendors=VendorsByPrefix(anthropic="claude-"))
 
 
 def ids(further: tuple[str, ...], at: RoutingTable, of: str = "qwen") -> list[str]:
@@ -55,7 +55,7 @@ def test_members_may_be_aliases_and_each_is_asked_once():
 
 def test_a_vendor_that_is_not_open_is_not_replaced_by_whatever_is_there():
     """Clients that ask for a haiku get what is at home; a chain that names one means it."""
-    at = replace(a_table(), hosted=HostedRoutes())
+    at = replace(a_table(), vendors=VendorsByPrefix())
     assert named("claude-haiku-4-5", at) is None
     assert ids(("claude-haiku-4-5", "llama"), at) == ["llama"]
 

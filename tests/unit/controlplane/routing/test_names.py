@@ -15,7 +15,7 @@ from controlplane.routing.resolve import Unknown, Wanted, is_auto, resolve
 from controlplane.routing.table import Route, build_table
 from flockpy.aliases import AUTO, SHIPPED, refusal
 from tests.unit.controlplane.builders import model
-from tests.unit.controlplane.routing.makers import HostedRoutes, route, table
+from tests.unit.controlplane.routing.makers import VendorsByPrefix, route, table
 
 CHAT = Wanted("chat")
 CONFIGURED = {
@@ -185,7 +185,7 @@ ABROAD = table(
     names=names_of(
         in_force({"claude-*haiku*": "default", "cheap": "gpt-5-mini", "o3*": ""}, {"claude-x": "default"}), []
     ),
-    hosted=HostedRoutes(anthropic="claude-", openai="gpt-"),
+    vendors=VendorsByPrefix(anthropic="claude-", openai="gpt-"),
 )
 
 
@@ -220,7 +220,7 @@ def test_a_vendors_name_goes_to_the_vendor_that_may_be_asked(
 def test_an_alias_for_a_vendors_model_does_something() -> None:
     alias = Alias("cheap", "gpt-5-mini", "command")
     assert trouble(alias, ABROAD.routes) == "gpt-5-mini is not installed"
-    assert trouble(alias, ABROAD.routes, ABROAD.is_hosted) is None
+    assert trouble(alias, ABROAD.routes, ABROAD.is_vendors) is None
 
 
 def test_shipped_names_hold_until_something_else_is_said_of_them() -> None:

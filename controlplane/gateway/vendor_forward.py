@@ -12,12 +12,12 @@ from controlplane.egress.left_out import left_out
 from controlplane.egress.troubles import Troubles
 from controlplane.gateway import translate
 from controlplane.gateway.call import Attempt, VendorDecision
-from controlplane.gateway.hosted_heads import asked_headers, head_of, passed_headers
-from controlplane.gateway.hosted_refusal import Refused, refusal, unreadable
-from controlplane.gateway.hosted_stream import Heard, Unframed
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.stream import Events, Tap
+from controlplane.gateway.vendor_heads import asked_headers, head_of, passed_headers
+from controlplane.gateway.vendor_refusal import Refused, refusal, unreadable
+from controlplane.gateway.vendor_stream import Heard, Unframed
 from controlplane.protocols.base import Surface, read_fields
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
@@ -30,8 +30,8 @@ _JSON: Final = b"application/json"
 _ERROR_EVENT: Final = re.compile(rb"(?:^|\n)event: ?(?:error|response\.failed)\r?\n")
 
 
-class HostedForwarder:
-    """`client`: connections to the outside. `vendors`: those that may be asked, by name; `troubles`: where it is kept
+class VendorForwarder:
+    """`client`: connections to vendors. `vendors`: those that may be asked, by name; `troubles`: where it is kept
     when one cannot be."""
 
     def __init__(

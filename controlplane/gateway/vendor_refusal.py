@@ -4,9 +4,9 @@ import asyncio
 from typing import Final
 
 from controlplane.egress.base import Posting, Vendor
-from controlplane.gateway.hosted_heads import is_error_of, passed_headers, wait_of
 from controlplane.gateway.hush import Hush
 from controlplane.gateway.job import Job
+from controlplane.gateway.vendor_heads import is_error_of, passed_headers, wait_of
 from flockpy.errors import EngineDied, FlockError
 from flockpy.http import Exchange, ExchangeBroken, Head
 

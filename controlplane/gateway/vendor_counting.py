@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from controlplane.egress.base import Posting, Question, Vendor
-from controlplane.gateway.hosted_heads import asked_headers, head_of, wait_of
-from controlplane.gateway.hosted_refusal import MAX_REFUSAL
 from controlplane.gateway.hush import Hush
+from controlplane.gateway.vendor_heads import asked_headers, head_of, wait_of
+from controlplane.gateway.vendor_refusal import MAX_REFUSAL
 from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import UNREADABLE, read_fields
 from controlplane.routing.table import Route
@@ -29,8 +29,8 @@ class _Counted(msgspec.Struct):
 _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
-class HostedCounter:
-    """`client`: connections to the outside. `vendors`: those that may be asked, by name."""
+class VendorCounter:
+    """`client`: connections to vendors. `vendors`: those that may be asked, by name."""
 
     def __init__(self, client: Client, vendors: Mapping[str, Vendor]) -> None:
         self._client = client

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.egress.base import Posting
-from controlplane.gateway.hosted_heads import (
+from controlplane.gateway.vendor_heads import (
     MAX_PASSED,
     asked_headers,
     head_of,
