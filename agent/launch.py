@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from agent import enginelog
-from agent.plan import choose_driver
 from agent.process import MARK_LAUNCH, MARK_OWNER, MARK_PLACEMENT, Processes, ProcessRef
 from agent.records import Record, Records
 from flockpy.engines.base import EngineDriver, Listen, Machine
+from flockpy.engines.choice import choose_driver
 from flockpy.errors import BadRequest
 from flockpy.gguf import read_metadata
 from flockpy.ids import Entropy
@@ -83,7 +83,7 @@ class Launcher:
 
     async def launch(self, spec: PlacementSpec) -> Launched:
         """Start an engine. Raises NoLaunch."""
-        driver = choose_driver(spec, self.preferred, self.drivers, self.infos)
+        driver = choose_driver(spec.engine, spec.model, self.preferred, self.drivers, self.infos)
         if isinstance(driver, str):
             raise NoLaunch(driver, hopeless=True)
         meta = await self._look_at(spec)

@@ -1,10 +1,8 @@
 """From what should be and what is to what to do. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flockpy.engines.base import EngineDriver
-from flockpy.node import EngineInfo
 from flockpy.placement import PlacementSpec
 from flockpy.wire import DesiredState
 
@@ -54,27 +52,3 @@ def plan(desired: DesiredState | None, present: Mapping[str, Present]) -> list[A
 def supersedes(new: DesiredState, known: DesiredState | None) -> bool:
     """Whether `new` is news: answers may overtake each other, and one leader's generations only grow."""
     return known is None or new.epoch != known.epoch or new.generation > known.generation
-
-
-def choose_driver(
-    spec: PlacementSpec, preferred: str, drivers: Sequence[EngineDriver], infos: Mapping[str, EngineInfo]
-) -> EngineDriver | str:
-    """The driver to run a placement with, or why there is none.
-
-    The engine that the placement names, or else `preferred` (if it can serve the model), or else the first.
-    """
-    refusals: list[str] = []
-    order = sorted(drivers, key=lambda driver: driver.name != (spec.engine or preferred))
-    for driver in order:
-        if spec.engine and driver.name != spec.engine:
-            continue
-        info = infos.get(driver.name)
-        refusal = driver.refusal(spec.model)
-        if info is None or not info.available:
-            refusal = info.reason if info else "not known on this machine"
-        if not refusal:
-            return driver
-        refusals.append(f"{driver.name}: {refusal}")
-    if not refusals:
-        return f"this machine has no engine called {spec.engine!r}"
-    return "no engine of this machine can serve it (" + "; ".join(refusals) + ")"

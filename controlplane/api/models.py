@@ -22,6 +22,8 @@ from controlplane.cluster.events import Event, ModelInstalled, ModelRemoved, Mod
 from controlplane.cluster.operations import Operation
 from controlplane.cluster.state import ClusterState, InstalledModel, NodeState
 from controlplane.scheduler import fit
+from flockpy.engines import DRIVERS
+from flockpy.engines.choice import choose_driver
 from flockpy.errors import BadRequest, Conflict, NotFound, Overloaded, UnknownModel
 from flockpy.placement import Failed
 
@@ -46,11 +48,14 @@ class AddModel(msgspec.Struct, frozen=True):
 class AddPlan(msgspec.Struct, frozen=True):
     """What adding would do. `needed_bytes` is the least memory it takes, `memory_bytes` what its node has.
 
-    `refusal` is why it would be refused without `force`, or None.
+    `engine` is what would run it there, "" when nothing can, for `engine_trouble`. `refusal` is why it would be refused
+    without `force`, or None.
     """
 
     id: str
     node_id: str
+    engine: str
+    engine_trouble: str | None
     size_bytes: int
     needed_bytes: int
     memory_bytes: int | None
@@ -220,7 +225,11 @@ def _plan(services: Needs, model: InstalledModel, node: NodeState) -> AddPlan:
     needed = fit.need(model, services.config.engine.defaults)
     total = fit.capacity(node.info.hardware) if node.info else None
     refusal = None if total is None else fit.refusal(model.id, needed, total)
-    return AddPlan(model.id, node.id, model.size_bytes, needed, total, refusal)
+    infos = {engine.name: engine for engine in node.info.engines} if node.info else {}
+    preferred = services.config.engine.preferred
+    driver = choose_driver(model.engine, fit.model_spec(model), preferred, DRIVERS.values(), infos)
+    engine, trouble = ("", driver) if isinstance(driver, str) else (driver.name, None)
+    return AddPlan(model.id, node.id, engine, trouble, model.size_bytes, needed, total, refusal)
 
 
 def _started(services: Needs, operation: Operation, model: InstalledModel) -> Started:

@@ -6,7 +6,7 @@ from controlplane.cluster.state import InstalledModel
 from flockpy.config import EngineDefaults
 from flockpy.engines import memory
 from flockpy.node import Hardware
-from flockpy.placement import EngineOptions
+from flockpy.placement import EngineOptions, ModelSpec
 
 _OWN_MEMORY = ("cuda", "rocm")
 """Devices with memory beside the machine's; the others share it."""
@@ -20,6 +20,18 @@ def options(defaults: EngineDefaults) -> EngineOptions:
         flash_attention=defaults.flash_attention,
         kv_cache=defaults.kv_cache,
         gpu_layers=defaults.gpu_layers,
+    )
+
+
+def model_spec(model: InstalledModel) -> ModelSpec:
+    """What a placement is told of the model it is to run."""
+    return ModelSpec(
+        model.id,
+        model.path,
+        model.size_bytes,
+        model.context_window,
+        model.capabilities,
+        "safetensors" if model.details.get("format") == "safetensors" else "gguf",
     )
 
 

@@ -21,7 +21,7 @@ from controlplane.scheduler.plan import Action, Drop, Idle, Meet, Place, Refuse,
 from flockpy.config import Config
 from flockpy.errors import Overloaded
 from flockpy.ids import new_id
-from flockpy.placement import ModelSpec, PlacementSpec
+from flockpy.placement import PlacementSpec
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,7 @@ class Scheduler:
     def _spec(self, model: InstalledModel) -> PlacementSpec:
         return PlacementSpec(
             id=new_id("p", self._cluster.entropy),
-            model=ModelSpec(
-                model.id,
-                model.path,
-                model.size_bytes,
-                model.context_window,
-                model.capabilities,
-                "safetensors" if model.details.get("format") == "safetensors" else "gguf",
-            ),
+            model=fit.model_spec(model),
             engine=model.engine,
             options=fit.options(self._config.engine.defaults),
         )

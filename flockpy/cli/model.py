@@ -210,10 +210,12 @@ def preview(answer: dict[str, Any], as_json: bool) -> None:
         name.removesuffix("_bytes").replace("_", " "): bytes_text(value)
         if name.endswith("_bytes") and isinstance(value, int)
         else value
-        for name, value in (answer.get("preview") or answer).items()
-        if not isinstance(value, dict | list)
+        for name, value in answer.items()
+        if not isinstance(value, dict | list) and name != "refusal"
     }
     output.facts(shown)
+    if "refusal" in answer:
+        output.line(f"refused without --force: {answer['refusal']}" if answer["refusal"] else "it fits")
 
 
 def pick_model(api: Api, given: str, *, interactive: bool = True) -> str:

@@ -136,6 +136,7 @@ PURE = frozenset(
         "flockpy.engines",
         "flockpy.engines.adoption",
         "flockpy.engines.base",
+        "flockpy.engines.choice",
         "flockpy.engines.embedded",
         "flockpy.engines.fake",
         "flockpy.engines.fake.answers",

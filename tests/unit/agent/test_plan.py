@@ -3,9 +3,7 @@
 import msgspec
 import pytest
 
-from agent.plan import Action, Present, Start, Stop, choose_driver, plan, supersedes
-from flockpy.engines import DRIVERS
-from flockpy.node import EngineInfo
+from agent.plan import Action, Present, Start, Stop, plan, supersedes
 from flockpy.placement import EngineOptions, ModelSpec, PlacementSpec
 from flockpy.wire import DesiredState
 
@@ -49,43 +47,3 @@ def test_without_a_word_from_a_leader_all_stays():
 )
 def test_orders_that_were_overtaken_are_dropped(new: DesiredState, known: DesiredState | None, news: bool):
     assert supersedes(new, known) == news
-
-
-DRIVER_LIST = tuple(DRIVERS.values())
-BOTH = {name: EngineInfo(name, True) for name in ("llamacpp", "embedded")}
-EMBEDDED = {
-    "embedded": EngineInfo("embedded", True),
-    "llamacpp": EngineInfo("llamacpp", False, reason="not there"),
-}
-
-
-@pytest.mark.parametrize(
-    ("engine", "preferred", "infos", "chosen"),
-    [
-        ("", "", BOTH, "llamacpp"),
-        ("", "", EMBEDDED, "embedded"),
-        ("", "embedded", BOTH, "embedded"),
-        ("", "llamacpp", EMBEDDED, "embedded"),
-        ("embedded", "llamacpp", BOTH, "embedded"),
-    ],
-)
-def test_the_engine_that_is_chosen(engine: str, preferred: str, infos: dict[str, EngineInfo], chosen: str):
-    driver = choose_driver(msgspec.structs.replace(A, engine=engine), preferred, DRIVER_LIST, infos)
-    assert not isinstance(driver, str)
-    assert driver.name == chosen
-
-
-@pytest.mark.parametrize(
-    ("engine", "path", "reason"),
-    [
-        ("llamacpp", "a.gguf", "no engine of this machine can serve it (llamacpp: not there)"),
-        ("vllm", "a.gguf", "this machine has no engine called 'vllm'"),
-        ("embedded", "a.safetensors", "a.safetensors is not a .gguf file"),
-    ],
-)
-def test_why_no_engine_is_chosen(engine: str, path: str, reason: str):
-    model = msgspec.structs.replace(A.model, path=path)
-    spec = msgspec.structs.replace(A, engine=engine, model=model)
-    why = choose_driver(spec, "", DRIVER_LIST, EMBEDDED)
-    assert isinstance(why, str)
-    assert reason in why

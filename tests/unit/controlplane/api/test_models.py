@@ -100,6 +100,7 @@ async def test_a_dry_run_tells_and_changes_nothing(world: World, gguf: Path):
     assert answer.status_code == 200
     plan = answer.json()
     assert (plan["id"], plan["node_id"], plan["refusal"]) == ("tiny-model-q8_0", node_id, None)
+    assert (plan["engine"], plan["engine_trouble"]) == ("embedded", None)
     assert 0 < plan["needed_bytes"] < plan["memory_bytes"]
     assert (await world.get("/models")).json()["items"] == []
     assert await world.trail() == before

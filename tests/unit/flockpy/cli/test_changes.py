@@ -57,9 +57,12 @@ def test_an_operation_that_fails_fails_the_command(flockpy: Flockpy, leader: Stu
 
 
 def test_a_dry_run_shows_what_it_would_take(flockpy: Flockpy, leader: StubLeader):
-    leader.answers["POST /models"] = (200, {"engine": "embedded", "size_bytes": 1536, "fits": True})
+    leader.answers["POST /models"] = (200, {"engine": "embedded", "size_bytes": 1536, "refusal": None})
     ran = flockpy("model", "add", "demo.gguf", "--dry-run", "--id", "d")
-    assert "1.5 KiB" in ran.out
+    assert ran.out == "engine  embedded\nsize    1.5 KiB\nit fits\n"
+    leader.answers["POST /models"] = (200, {"size_bytes": 1536, "refusal": "it needs 3 GiB"})
+    ran = flockpy("model", "add", "demo.gguf", "--dry-run", "--id", "d")
+    assert "refused without --force: it needs 3 GiB\n" in ran.out
     assert leader.bodies("POST /models")[0]["id"] == "d"
 
 
