@@ -35,6 +35,7 @@ class Route:
     """A model that may be asked for. `context_window` is the widest of its replicas, else what it was trained for.
 
     `loading`: a placement is on its way to ready. `failure` is why nothing will come of it without a hand, else None.
+    `adopted`: only an engine that is not ours serves it.
     `vendor` has it, "" for the cluster's own; such a model's `price` is known if its catalog says it, and `label` is
     what stands for it in metrics, where names that clients make up must not be. `chain`: who is asked in its place,
     as its catalog says.
@@ -47,6 +48,7 @@ class Route:
     replicas: tuple[Replica, ...] = ()
     loading: bool = False
     failure: str | None = None
+    adopted: bool = False
     vendor: str = ""
     label: str = ""
     price: Price | None = None
@@ -119,6 +121,7 @@ def build_table(
             replicas=ready,
             loading=condition == "loading",
             failure=why_not(state, model.id, of_model) if condition == "failed" else None,
+            adopted=model.id not in state.models,
         )
     names = names_of(in_force(aliases, state.aliases), installed.values())
     return RoutingTable(

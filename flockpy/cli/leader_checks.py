@@ -119,9 +119,12 @@ def _records(api: Api, settings: Settings) -> Iterator[Finding]:
 
 
 def _models(api: Api, _: Settings) -> Iterator[Finding]:
-    for model, trouble in troubled(api.items("/models")["items"]):
-        mend = f"flockpy logs {model}; once it is mended: flockpy model load {model}"
-        yield Finding("models", "problem", f"{model} {trouble}", mend)
+    for model in api.items("/models")["items"]:
+        mend = f"flockpy logs {model['id']}; once it is mended: flockpy model load {model['id']}"
+        if any(placement.get("adopted") for placement in model["placements"]):
+            mend = "see to that engine: once it answers, its models are served again"
+        for name, trouble in troubled([model]):
+            yield Finding("models", "problem", f"{name} {trouble}", mend)
 
 
 def _aliases(api: Api, settings: Settings) -> Iterator[Finding]:

@@ -94,6 +94,7 @@ def test_an_ollama_that_is_gone_is_named_with_the_command_that_starts_it_and_is_
     assert refused.status_code == 503
     error = refused.json()["error"]
     assert error["code"] == "engine_unreachable"
+    assert "model load" not in error["message"]  # it is not ours to load
     assert "ollama serve" in error["message"]
     assert str(port) in error["message"]
     with ollama.running(TINY, port=port):

@@ -43,6 +43,16 @@ def test_status_lists_and_doctor_say_why_a_model_is_not_served(
     assert "flockpy model load demo" in found.mend
 
 
+def test_doctor_does_not_say_to_load_what_another_program_serves(
+    leader: StubLeader, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(leader_checks, "holder", lambda lock: True)
+    monkeypatch.setattr(leader_checks, "url_here", lambda settings: leader.url)
+    leader.items("/models", models("failed") | {"placements": [BROKEN | {"adopted": True}]})
+    (found,) = leader_checks.models(load({"HOME": str(home)}))
+    assert "model load" not in found.mend
+
+
 def test_status_says_its_role_and_which_engines_can_run(flockpy: Flockpy, leader: StubLeader):
     leader.items("/models", MODEL)
     leader.items("/nodes", NODE)
