@@ -58,15 +58,11 @@ class Asked:
         self.method = method
         self.path = path
         self.headers = headers
-        self._named = named
+        self.named = named
         self.keep_alive = keep_alive
         self.parts: list[bytes] = []
         self.size = 0
         self._http_1_0 = http_1_0
-
-    def header(self, name: bytes) -> bytes:
-        """The last value of a header, b"" without one. `name` in lower case."""
-        return self._named.get(name, b"")
 
     def take(self, body: bytes) -> None:
         """A further piece of the body has come."""
@@ -89,7 +85,8 @@ class Asked:
             return
         head = self._head(status, b"content-length: %d\r\n" % len(body), headers)
         self.connection.send(head if self.method == b"HEAD" else head + body)
-        self._end()
+        self.response_complete = True
+        self.connection.answered(self)
 
     def begin(self, headers: bytes, data: bytes) -> "asyncio.Future[None] | None":
         """The head of a streamed answer and its first piece; answers what `write` does."""
@@ -119,16 +116,14 @@ class Asked:
             self.write(data)
         if self._chunked:
             self.connection.send(b"0\r\n\r\n")
-        self._end()
+        self.response_complete = True
+        self.connection.answered(self)
 
     def _head(self, status: int, length: bytes, headers: bytes) -> bytes:
         self.keep_alive = self.keep_alive and self.complete  # what is left of the body is not waited for
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        return b"".join((status_line(status), self.connection.door.date, length, close, headers, b"\r\n"))
-
-    def _end(self) -> None:
-        self.response_complete = True
-        self.connection.answered(self)
+        line = STATUS.get(status) or status_line(status)
+        return b"".join((line, self.connection.door.date, length, close, headers, b"\r\n"))
 
 
 def status_line(status: int) -> bytes:

@@ -84,23 +84,25 @@ class Calls:
     def __init__(self) -> None:
         self._live: dict[str, Call] = {}
         self._past: OrderedDict[str, Call] = OrderedDict()
-        self._none_left = asyncio.Event()
-        self._none_left.set()
+        self._none_left: asyncio.Future[None] | None = None  # there while somebody waits for it
 
     async def none_left(self) -> None:
         """Return once no request is in flight."""
-        await self._none_left.wait()
+        while self._live:
+            if self._none_left is None:
+                self._none_left = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._none_left)
 
     def add(self, call: Call) -> None:
         self._live[call.request_id] = call
-        self._none_left.clear()
 
     def finish(self, call: Call) -> None:
         """Move a request to the past."""
         call.position = call.on_cancel = call.events = None
         self._live.pop(call.request_id, None)
-        if not self._live:
-            self._none_left.set()
+        if self._none_left is not None and not self._live:
+            self._none_left.set_result(None)
+            self._none_left = None
         self._past[call.request_id] = call
         if len(self._past) > RECEIPTS:
             self._past.popitem(last=False)

@@ -221,7 +221,7 @@ class Connection(HttpToolsProtocol):
             self, self._parser.get_method(), path, headers, named, http_1_0=old, keep_alive=keep_alive
         )
         asked.turn = self._idle()
-        self.cycle = cast("RequestResponseCycle", asked)
+        self.cycle = asked  # type: ignore[assignment]
         if not asked.turn:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.door.app))
@@ -391,5 +391,4 @@ class Connection(HttpToolsProtocol):
 
     def _idle(self) -> bool:
         """Nothing has been asked that is not answered."""
-        latest = cast("RequestResponseCycle | None", self.cycle)
-        return latest is None or latest.response_complete
+        return not self.cycle or self.cycle.response_complete

@@ -7,7 +7,7 @@ import msgspec
 from controlplane.egress.base import Manner
 from controlplane.protocols.anthropic_thoughts import own_thoughts
 from controlplane.protocols.base import Inbound, Surface
-from controlplane.protocols.chat_outline import instructs_oddly, outline
+from controlplane.protocols.chat_outline import instructs_oddly
 from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
 from controlplane.protocols.responses_thoughts import own_reasoning
 from controlplane.protocols.translated import Neutral, foreign_chat, retold_chat
@@ -48,10 +48,9 @@ def to_cluster(surface: Surface, inbound: Inbound, body: bytes, route: Route, *,
     if isinstance(inbound, Neutral):
         refuse_remote(inbound.request)
     elif surface.name == "chat":
-        lines = outline(inbound.fields)
-        refuse_remote_in_chat(lines)
+        refuse_remote_in_chat(inbound.lines, body)
         if mends:
-            inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(lines))
+            inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(inbound.lines))
     return Leg(route, inbound, body, mends)
 
 

@@ -96,7 +96,7 @@ class DataPlane:
         if key is not None and key.scope == "node":
             raise Forbidden("a node's key does no inference", hint="flockpy token create NAME")
         asked.call.key = key
-        length = asked.header(b"content-length")
+        length = asked.named.get(b"content-length", b"")
         if length.isdigit() and int(length.lstrip(b"0") or b"0") > self._limits.body_bytes:
             raise too_large(self._limits)
 
@@ -114,7 +114,10 @@ class DataPlane:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             asked.parts = []
             if asked.path in SURFACES:
-                await self._pipeline.run(asked.call, body, asked.headers, _traceparent(asked), reply)
+                trace = asked.named.get(b"traceparent", b"")
+                if trace and not _TRACEPARENT.fullmatch(trace):
+                    trace = b""
+                await self._pipeline.run(asked.call, body, asked.headers, trace, reply)
             else:
                 await self._questions.answer(asked, body, reply)
         except FlockError as error:
@@ -129,9 +132,3 @@ class DataPlane:
     def _refuse(self, asked: Asked, reply: Reply, error: FlockError) -> None:
         self._metrics.refusals.labels(asked.call.surface.name, error.code).inc()
         reply.error(error)
-
-
-def _traceparent(asked: Asked) -> bytes:
-    """The request's ``traceparent`` when it is well-formed, else b""."""
-    value = asked.header(b"traceparent")
-    return value if value and _TRACEPARENT.fullmatch(value) else b""

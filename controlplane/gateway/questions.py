@@ -99,7 +99,7 @@ class Questions:
             name = named.model or named.name
             told = ollama.render_show(name, table, self._installed(), allowed)
         else:
-            anthropic = bool(asked.header(b"anthropic-version"))
+            anthropic = bool(asked.named.get(b"anthropic-version"))
             name = unquote_to_bytes(path[len(MODELS) + 1 :]).decode(errors="replace")
             if not name:
                 return render_list(table, allowed, anthropic=anthropic)

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from controlplane.protocols.chat_outline import Outline
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import BadRequest, FlockError
@@ -23,7 +24,7 @@ class Inbound(msgspec.Struct, frozen=True):
 
     `fields`: the body's top level. `max_tokens` bounds one completion, None when the client set no bound; `choices` is
     how many completions it asked for, of all its `texts` together; `wants_usage`: the client itself asked for the
-    usage chunk of a stream.
+    usage chunk of a stream; `lines`: the messages of a chat.
     """
 
     fields: Fields
@@ -33,6 +34,7 @@ class Inbound(msgspec.Struct, frozen=True):
     choices: int = 1
     wants_usage: bool = False
     texts: int = 1
+    lines: Outline = ()
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -37,8 +37,10 @@ def refuse_remote(request: Request) -> None:
                     _refuse(part.url)
 
 
-def refuse_remote_in_chat(lines: Outline) -> None:
+def refuse_remote_in_chat(lines: Outline, body: bytes) -> None:
     """The same for a chat request that an engine gets as it is, whatever the role of the message."""
+    if b"_url" not in body and b"\\u" not in body:  # JSON has no other way to spell the names of these fields
+        return
     for number, line in enumerate(lines):
         if memoryview(line.content)[:1].tobytes() == b"[":
             for part in decode(_PARTS, line.content, f"messages[{number}].content"):

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from controlplane.protocols.base import UNREADABLE, Fields, Inbound, Plain, Usage, decode, read_fields
+from controlplane.protocols.chat_outline import Line, Outline
 from controlplane.protocols.openai_error import error_body
 from controlplane.routing.resolve import Wanted
 from controlplane.tenants.model import Surface as SurfaceName
@@ -85,16 +86,16 @@ class _Sampling(msgspec.Struct):
     best_of: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
     user: str | None = None
 
-    def inbound(self, fields: Fields, texts: int = 1) -> Inbound:
-        bounds = (self.max_tokens, self.max_completion_tokens, self.n_predict)
+    def inbound(self, fields: Fields, texts: int = 1, lines: Outline = ()) -> Inbound:
         return Inbound(
             fields,
             self.model,
             bool(self.stream),
-            max((b for b in bounds if b is not None), default=None),
+            max(self.max_tokens or 0, self.max_completion_tokens or 0, self.n_predict or 0) or None,
             max(self.n or 1, self.n_cmpl or 1, self.best_of or 1) * texts,
             self.stream_options is not None and bool(self.stream_options.include_usage),
             texts,
+            lines,
         )
 
 
@@ -109,6 +110,10 @@ class _ChatSampling(_Sampling):
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     logit_bias: _Object | list[msgspec.Raw] | None = None
     reasoning_format: str = "auto"
+
+
+class _ChatOutline(_ChatSampling):
+    messages: tuple[Line, ...] = ()
 
 
 class _Chat(_ChatSampling):
@@ -165,10 +170,8 @@ class _Answer(msgspec.Struct):
     usage: UsageObject | None = None
 
 
-_CHAT_SAMPLING: Final = msgspec.json.Decoder(_ChatSampling)
-_CHAT_NAMES: Final = frozenset(_ChatSampling.__struct_fields__)
+_CHAT_OUTLINE: Final = msgspec.json.Decoder(_ChatOutline)
 _COMPLETION_SAMPLING: Final = msgspec.json.Decoder(_CompletionSampling)
-_COMPLETION_NAMES: Final = frozenset(_CompletionSampling.__struct_fields__)
 _CHAT: Final = msgspec.json.Decoder(_Chat)
 _COMPLETION: Final = msgspec.json.Decoder(_Completion)
 _TEXTS: Final = msgspec.json.Decoder[_Texts | None](_Texts | None)
@@ -205,11 +208,10 @@ class ChatSurface(_OpenAi):
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
-        sampling = _sampling(_CHAT_SAMPLING, _CHAT_NAMES, fields)
-        messages = bytes(memoryview(fields.get("messages", b""))[:64])
-        if not messages.startswith(b"[") or messages[1:].lstrip().startswith(b"]"):
+        chat = _known(_CHAT_OUTLINE, body, fields)
+        if not chat.messages:
             raise BadRequest("messages: a non-empty list of messages is required", field="messages")
-        return sampling.inbound(fields)
+        return chat.inbound(fields, lines=chat.messages)
 
     def wanted(self, inbound: Inbound) -> Wanted:
         messages = bytes(memoryview(inbound.fields["messages"]))
@@ -247,7 +249,7 @@ class CompletionSurface(_OpenAi):
 
     def parse(self, body: bytes) -> Inbound:
         fields = read_fields(body)
-        sampling = _sampling(_COMPLETION_SAMPLING, _COMPLETION_NAMES, fields)
+        sampling = _known(_COMPLETION_SAMPLING, body, fields)
         return sampling.inbound(fields, _count_texts(fields, "prompt"))
 
     def wanted(self, inbound: Inbound) -> Wanted:
@@ -298,17 +300,18 @@ class EmbeddingSurface(_OpenAi):
         return b""
 
 
-def _sampling(decoder: msgspec.json.Decoder[_S], names: frozenset[str], fields: Fields) -> _S:
-    known = {name: raw for name, raw in fields.items() if name in names}
+def _known(decoder: msgspec.json.Decoder[_S], body: bytes, fields: Fields) -> _S:
+    """What we know of a body that is JSON, whose `fields` these are. Raises BadRequest."""
     try:
-        return decode(decoder, msgspec.json.encode(known))
+        return decode(decoder, body)
     except BadRequest as error:
-        if error.field == "body" and len(known) > 1:  # half a character in one of the texts: find which
-            for name, raw in known.items():
-                _sampling(decoder, names, {name: raw})
-        elif error.field == "body":
-            name = next(iter(known))
-            raise BadRequest(f"{name}: the text is not valid Unicode", field=name) from None
+        if error.field != "body":
+            raise
+        for name, raw in fields.items():  # half a character in one of the texts: find which
+            try:
+                decoder.decode(msgspec.json.encode({name: raw}))
+            except UNREADABLE:
+                raise BadRequest(f"{name}: the text is not valid Unicode", field=name) from None
         raise
 
 

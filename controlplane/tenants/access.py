@@ -18,9 +18,13 @@ def presented_keys(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
     authorization = api_key = b""
     for name, value in headers:
         if name == b"authorization":
-            authorization = _same(authorization, value, "Authorization")
+            if authorization and authorization != value:
+                raise _said_twice("Authorization")
+            authorization = value
         elif name == b"x-api-key":
-            api_key = _same(api_key, value, "x-api-key")
+            if api_key and api_key != value:
+                raise _said_twice("x-api-key")
+            api_key = value
     bearer = authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b""
     api_key = api_key.strip()
     if bearer and not api_key:
@@ -39,10 +43,8 @@ def is_local(address: str, host: str, origin: str | None) -> bool:
     return origin is None or origin.partition("://")[2] == host
 
 
-def _same(known: bytes, value: bytes, header: str) -> bytes:
-    if known and known != value:
-        raise Unauthenticated(f"The header {header} stands in the request twice", hint="send it once")
-    return value
+def _said_twice(header: str) -> Unauthenticated:
+    return Unauthenticated(f"The header {header} stands in the request twice", hint="send it once")
 
 
 def _is_local_name(host: str) -> bool:

@@ -28,7 +28,8 @@ def estimate(tokens_per_byte: float, prompt_bytes: int, context_window: int) -> 
 
 def most(prompt_bytes: int, context_window: int) -> int:
     """Tokens that no prompt of `prompt_bytes` exceeds: a token is a byte at least."""
-    return estimate(1.0, prompt_bytes, context_window)
+    tokens = TEMPLATE_TOKENS + prompt_bytes
+    return min(tokens, context_window) if context_window else tokens
 
 
 def learn(tokens_per_byte: float, prompt_bytes: int, prompt_tokens: int) -> float:

@@ -1,12 +1,12 @@
 """Exactly one usage record for each admitted request, whatever dies in between.
 
-Life of a record: `open` notes a line for the journal when the request is admitted, `close` notes the
+Life of a record: `open` notes for the journal that the request is admitted, `close` notes the
 record itself, `flush` writes both before the client has the last byte, `run` carries closed ones over into
 the table. After a crash `recover` reads the journal again: closed records that the table lacks are added, and
 a request that was opened and never closed becomes a record of a failure.
 
 The journal is the buffer: records wait there, not in memory, while the table cannot take them. Only while
-the journal itself cannot be written do lines wait in memory (`degraded` then says why), and past
+the journal itself cannot be written do entries wait in memory (`degraded` then says why), and past
 `WAITING_LIMIT` of them nothing more is admitted: what could not be accounted for is not served.
 """
 
@@ -23,7 +23,7 @@ from controlplane.store import usage as store
 from controlplane.store.db import Database, DatabaseTrouble
 from controlplane.tenants.accounts import Position
 from controlplane.tenants.journal import Chunk, Journal
-from controlplane.tenants.lines import Opened, close_line, closed_in, cut_off, open_line, opened_in, unsealed
+from controlplane.tenants.lines import Entry, Opened, as_read, closed_in, cut_off, lines_of, opened_in
 from controlplane.tenants.model import UsageRecord
 from controlplane.tenants.verification import Verification, verify_usage
 from flockpy.errors import Overloaded, StartError
@@ -46,14 +46,6 @@ class Recovery:
     unfinished: int
 
 
-class _Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A line on its way to the journal; `closes` tells a record from an admission."""
-
-    request_id: str
-    line: bytes
-    closes: bool
-
-
 class Ledger:
     """Call `recover` before the first request, keep `run` running, call `stop` last.
 
@@ -63,13 +55,13 @@ class Ledger:
     def __init__(self, database: Database, journal: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Raises StartError when the directory `journal` cannot be made or read."""
         self._database = database
-        self._open: dict[str, bytes] = {}
+        self._open: dict[str, Opened] = {}
         try:
-            self._journal = Journal(journal, lambda: b"".join(self._open.values()), segment_bytes)
+            self._journal = Journal(journal, lambda: lines_of(self._open.values()), segment_bytes)
         except OSError as error:
             raise StartError(f"The usage journal {journal} cannot be used: {error}") from error
-        self._buffer: list[_Waiting] = []
-        self._waiting: deque[_Waiting] = deque()
+        self._buffer: list[Entry] = []
+        self._waiting: deque[Entry] = deque()
         self._position = self._journal.end
         self._recovered = False
         self._pending = 0
@@ -88,21 +80,25 @@ class Ledger:
     def open(self, opened: Opened) -> None:
         """Note an admitted request, as `close` does a record.
 
-        Raises Overloaded when too many lines wait for a journal that cannot be written.
+        Raises Overloaded when too many entries wait for a journal that cannot be written.
         """
         if len(self._waiting) >= WAITING_LIMIT:
             raise Overloaded(f"Usage cannot be recorded: {self.degraded}", retry_after=10)
-        text = open_line(opened)
-        self._open[opened.request_id] = text
-        self._note(_Waiting(opened.request_id, text, False))
+        self._open[opened.request_id] = opened
+        if not self._buffer:
+            self._flush_soon()
+        self._buffer.append(opened)
 
     def close(self, record: UsageRecord) -> None:
-        """Note the record of a request opened before; the line is written by `flush`, at the end of this turn of the
-        loop at the latest."""
-        self._note(_Waiting(record.request_id, close_line(record), True))
+        """Note the record of a request opened before; it is written by `flush`, at the end of this turn of the loop
+        at the latest."""
+        if not self._buffer:
+            self._flush_soon()
+        self._buffer.append(record)
         self._pending += 1
-        self._some.set()
-        if self._pending >= BATCH:
+        if self._pending == 1:
+            self._some.set()
+        elif self._pending == BATCH:
             self._many.set()
 
     def flush(self) -> None:
@@ -119,23 +115,21 @@ class Ledger:
             self._write(buffer)
         self._buffer = []  # only now: what broke is tried again, and before any answer
 
-    def _note(self, item: _Waiting) -> None:
-        if not self._buffer:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._buffer.append(item)
+    def _flush_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self.flush)
 
-    def _write(self, items: list[_Waiting]) -> None:
+    def _write(self, entries: list[Entry]) -> None:
         try:
-            self._journal.append(b"".join([item.line for item in items]))
+            self._journal.append(lines_of(entries))
         except OSError as error:
             self._journal_trouble = f"the usage journal cannot be written: {error}"
-            self._waiting.extend(items)
+            self._waiting.extend(entries)
             self._some.set()
             return
         self._journal_trouble = None
-        for item in items:
-            if item.closes:
-                self._open.pop(item.request_id, None)
+        for entry in entries:
+            if type(entry) is UsageRecord:
+                self._open.pop(entry.request_id, None)
 
     async def run(self) -> None:
         """Carry records over into the table, `BATCH` at a time or after `INTERVAL_S`, until cancelled."""
@@ -191,8 +185,8 @@ class Ledger:
         # a position that this journal has not reached is that of another one, which is gone
         self._position = before.position if before.position <= self._journal.end else Position()
         for opened in unfinished:
-            self._open[opened.request_id] = open_line(opened)
-            self._waiting.append(_Waiting(opened.request_id, close_line(cut_off(opened)), True))
+            self._open[opened.request_id] = opened
+            self._waiting.append(cut_off(opened))
         after = before
         try:
             await self.drain()
@@ -235,18 +229,18 @@ class Ledger:
             self._journal.close()
 
     def _retry(self) -> None:
-        """Write the lines that wait in memory, a piece at a time."""
+        """Write the entries that wait in memory, a piece at a time."""
         if not self._waiting:
             return
-        items, trouble = list(self._waiting), self._journal_trouble
+        entries, trouble = list(self._waiting), self._journal_trouble
         self._waiting.clear()
-        for start in range(0, len(items), _PIECE):
-            self._write(items[start : start + _PIECE])
+        for start in range(0, len(entries), _PIECE):
+            self._write(entries[start : start + _PIECE])
             if self._waiting:
-                self._waiting.extend(items[start + _PIECE :])
+                self._waiting.extend(entries[start + _PIECE :])
                 return
         if trouble is not None:
-            log.warning("the usage journal can be written again; %d lines had waited", len(items))
+            log.warning("the usage journal can be written again; %d lines had waited", len(entries))
 
     async def _carry_over(self) -> None:
         until = (
@@ -265,12 +259,13 @@ class Ledger:
                 await store.append_usage(self._database, records, position)
             self._position = position
         # what the journal would not take goes straight into the table
-        while lines := [item.line for item in self._waiting if item.closes][:BATCH]:
-            records = closed_in(unsealed(lines))
+        while records := as_read(
+            [entry for entry in self._waiting if isinstance(entry, UsageRecord)][:BATCH]
+        ):
             await store.append_usage(self._database, records, None)
             for record in records:
                 self._open.pop(record.request_id, None)
-            self._waiting = deque(item for item in self._waiting if item.request_id in self._open)
+            self._waiting = deque(entry for entry in self._waiting if entry.request_id in self._open)
 
     def _warn_of(self, chunk: Chunk) -> None:
         if chunk.damaged:

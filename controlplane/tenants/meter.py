@@ -3,8 +3,6 @@
 Synchronous and without I/O, but for one short write to the journal.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from controlplane.store.db import Database
@@ -40,8 +38,7 @@ class Ticket(msgspec.Struct, frozen=True):
     choices: int = 1
 
 
-@dataclass(slots=True, eq=False)
-class Admission:
+class Admission(msgspec.Struct, eq=False):
     """An admitted request. It must be settled exactly once, on every exit path.
 
     `prompt_tokens` is the estimate, `reserved` what the key's quota holds back for it on `day`.
@@ -120,7 +117,19 @@ class Meter:
             if isinstance(after, Refused):
                 raise _spent(key, known, after, tokens)
         admission = Admission(ticket, prompt_tokens, tokens, after.day if after else 0, cap, self)
-        self._ledger.open(_opened(admission))
+        self._ledger.open(
+            Opened(
+                ticket.request_id,
+                ticket.time,
+                key.id if key else "",
+                key.name if key else LOCAL_USER,
+                ticket.model,
+                ticket.surface,
+                ticket.stream,
+                prompt_tokens,
+                tokens,
+            )
+        )
         if key is not None and after is not None:
             self._quotas[key.id] = after
         self._admitted[ticket.request_id] = admission
@@ -197,22 +206,6 @@ def _bound(ticket: Ticket, prompt_tokens: int, remaining: int) -> tuple[int, int
         return window, None
     cap = max(1, (share - prompt_tokens) // choices)
     return prompt_tokens + cap * choices, cap
-
-
-def _opened(admission: Admission) -> Opened:
-    ticket = admission.ticket
-    key = ticket.key
-    return Opened(
-        ticket.request_id,
-        ticket.time,
-        key.id if key else "",
-        key.name if key else LOCAL_USER,
-        ticket.model,
-        ticket.surface,
-        ticket.stream,
-        admission.prompt_tokens,
-        admission.reserved,
-    )
 
 
 def _spent(key: Key, known: Quota, refused: Refused, tokens: int) -> QuotaSpent:

@@ -47,8 +47,7 @@ def reset_in_s(quota: Quota, now: float) -> float:
 
 def roll(quota: Quota, now: float) -> Quota:
     """`quota` as of `now`: a new day is whole. A clock that steps back over midnight gives nothing back."""
-    day = day_of(now)
-    return Quota(quota.limit, day) if day > quota.day else quota
+    return Quota(quota.limit, day_of(now)) if now >= (quota.day + 1) * DAY_S else quota
 
 
 def reserve(quota: Quota, tokens: int, now: float) -> Quota | Refused:

@@ -23,18 +23,23 @@ Sink = Callable[[bytes], "asyncio.Future[None] | None"]
 
 
 class Exchange:
-    """One request and its answer. Made by `Client.start`; used by one task."""
+    """One request and its answer. Made by `Client.start`; used by one task.
+
+    Its connection sets `answer`, `last` (when the peer last said something, or was asked) and `heard` (whether it did),
+    and reads `paused`.
+    """
 
     answer: Head | None = None
+    last = 0.0
+    heard = False
+    paused = False
     _connection: Connection | None = None
     _buffered = 0
-    _paused = False
     _ended = False
     _error: ExchangeBroken | None = None
     _waiter: "asyncio.Future[bool] | None" = None
     _told = 0.0  # when silence was last reported
     _reused = False
-    _heard = False
     _sink: Sink | None = None
     _on_silence: Callable[[], object] | None = None
     _hold: "asyncio.Future[None] | None" = None
@@ -46,7 +51,6 @@ class Exchange:
         self._request = data
         self._loop = client.loop
         self._chunks: list[bytes] = []
-        self._last = self._loop.time()
 
     async def head(self) -> Head | Silent:
         """The answer's status and headers, or SILENT after `silence_s` without them.
@@ -76,7 +80,8 @@ class Exchange:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         self._buffered = 0
-        self.resume()
+        if self.paused:
+            self.resume()
         return data
 
     async def relay(self, sink: Sink, on_silence: Callable[[], object]) -> None:
@@ -87,9 +92,8 @@ class Exchange:
         raise; both are called by the event loop.
         """
         self._sink, self._on_silence = sink, on_silence
-        self._client.watch(self)
         try:
-            self._hand_over()
+            self.hand_over()
             while not self._ended or self._chunks or self._hold is not None:
                 if self._error is not None:
                     raise self._receivers_error or self._error
@@ -99,14 +103,13 @@ class Exchange:
                 raise self._receivers_error
         finally:
             self._sink = self._waiter = None
-            self._client.unwatch(self)
 
     async def body(self, limit: int) -> bytes:
         """The rest of the body, at most `limit` bytes. Raises ExchangeBroken, also when there is more."""
-        parts: list[bytes] = []
-        size = 0
         if self._ended and len(self._chunks) == 1 and len(self._chunks[0]) <= limit:
             return self._chunks.pop()
+        parts: list[bytes] = []
+        size = 0
         while True:
             data = await self.read()
             if isinstance(data, Silent):
@@ -133,31 +136,32 @@ class Exchange:
             self.send(connection, reused=False)
 
     def send(self, connection: Connection, *, reused: bool) -> None:
-        self._reused, self._heard = reused, False
+        self._reused, self.heard = reused, False
         self._connection = connection
-        self._last = self._loop.time()
+        self.last = self._loop.time()
         if connection.transport.is_closing():
             self.fail("the peer closed the connection at once")
         else:
+            self._client.under_way.add(self)
             connection.begin(self, self._request)
 
     async def _silent(self) -> bool:
         """Wait for the connection to say something; True when it said nothing for `silence_s`."""
         self._waiter = self._loop.create_future()
-        self._client.watch(self)
         try:
             return await self._waiter
         finally:
             self._waiter = None
-            self._client.unwatch(self)
 
     def look(self, now: float) -> None:
-        """Called by the client now and then while somebody waits for the peer."""
-        quiet = now - self._last
+        """Called by the client now and then: end, or tell of, a silence that somebody waits in."""
+        if self._waiter is None:
+            return
+        quiet = now - self.last
         if quiet >= self._client.idle_s:
             who = "the peer was silent" if self._hold is None else "the receiver took nothing"
             self._drop(f"{who} for {quiet:.0f} s")
-        elif self._hold is None and now - max(self._last, self._told) >= self._client.silence_s:
+        elif self._hold is None and now - max(self.last, self._told) >= self._client.silence_s:
             self._told = now
             if self._sink is not None and self._on_silence is not None:
                 try:
@@ -167,12 +171,13 @@ class Exchange:
             else:
                 self._wake(silent=True)
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
+        """Give the sink, if there is one, what has come for it."""
         sink = self._sink
         while sink is not None and self._chunks and self._hold is None:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks, self._buffered = [], 0
-            if self._paused:
+            if self.paused:
                 self.resume()
             try:
                 hold = sink(data)
@@ -193,7 +198,7 @@ class Exchange:
         if hold.cancelled() or hold.exception() is not None:
             self._drop("the receiver is gone")
         else:
-            self._hand_over()
+            self.hand_over()
             self._wake()
 
     def _drop(self, message: str) -> None:
@@ -208,44 +213,43 @@ class Exchange:
             self._waiter.set_result(silent)
 
     # called by the connection
-    def touched(self) -> None:
-        self._last = self._loop.time()
-        self._heard = True
-
     def wake(self) -> None:
         if self._sink is not None:
-            self._hand_over()
+            self.hand_over()
         elif self.answer is not None:
             self._wake()
 
     def resume(self) -> None:
-        if self._paused and self._connection is not None:
-            self._paused = False
-            self._last = self._loop.time()
+        if self._connection is not None:
+            self.paused = False
+            self.last = self._loop.time()
             self._connection.transport.resume_reading()
 
     def received(self, body: bytes) -> None:
         self._chunks.append(body)
         self._buffered += len(body)
-        if self._buffered > HIGH_WATER and not self._paused and self._connection is not None:
-            self._paused = True
+        if self._buffered > HIGH_WATER and not self.paused and self._connection is not None:
+            self.paused = True
             self._connection.transport.pause_reading()
 
     def end(self) -> None:
         self._ended = True
         self._connection = None
-        self._hand_over()
+        self._client.under_way.discard(self)
+        if self._sink is not None:
+            self.hand_over()
         self._wake()
 
     def fail(self, message: str) -> None:
-        self._error = ExchangeBroken(message, answered=self._heard)
+        self._error = ExchangeBroken(message, answered=self.heard)
+        self._client.under_way.discard(self)
         self._wake()
 
 
 class Client:
     """Connections to any number of origins; belongs to the event loop that runs when it is made.
 
-    `proxies` stand before origins with TLS.
+    `proxies` stand before origins with TLS. `under_way`: the exchanges whose answers have not ended.
     """
 
     def __init__(
@@ -264,12 +268,14 @@ class Client:
         self._proxies = proxies
         self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False
-        self._waiting: set[Exchange] = set()
+        self.under_way: set[Exchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
         """Write a request and answer its exchange. Raises ConnectError."""
         exchange = Exchange(self, origin, [head, body] if body else [head])
+        if self._sweeper is None:
+            self._keep_sweeping()
         if (connection := self.take(origin)) is not None:
             exchange.send(connection, reused=True)
         else:
@@ -337,35 +343,28 @@ class Client:
             return
         connection.idle_since = self.loop.time()
         idle.append(connection)
-        self._keep_sweeping()
+        if self._sweeper is None:
+            self._keep_sweeping()
 
     def forget(self, connection: Connection) -> None:
         idle = self._idle.get(connection.origin)
         if idle and connection in idle:
             idle.remove(connection)
 
-    def watch(self, exchange: Exchange) -> None:
-        self._waiting.add(exchange)
-        if self._sweeper is None:
-            self._keep_sweeping()
-
-    def unwatch(self, exchange: Exchange) -> None:
-        self._waiting.discard(exchange)
-
     # One timer looks after all silences and idle connections: a timer for each exchange costs more than its answer.
     def _keep_sweeping(self) -> None:
-        if self._sweeper is None and (self._idle or self._waiting):
-            every = min(self.silence_s, self.idle_s, POOLED_S) / 4
-            self._sweeper = self.loop.call_later(every, self._sweep)
+        every = min(self.silence_s, self.idle_s, POOLED_S) / 4
+        self._sweeper = self.loop.call_later(every, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
         now = self.loop.time()
-        for exchange in tuple(self._waiting):
+        for exchange in tuple(self.under_way):
             exchange.look(now)
         for origin, idle in list(self._idle.items()):
             while idle and idle[0].idle_since <= now - POOLED_S:
                 idle.popleft().close()
             if not idle:
                 del self._idle[origin]
-        self._keep_sweeping()
+        if self._idle or self.under_way:
+            self._keep_sweeping()

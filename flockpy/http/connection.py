@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         if self._unsent:  # it cannot be the answer: an idle engine may have given up this very moment
             self._break("the peer spoke before it was asked")
             return
-        exchange.touched()
+        exchange.last, exchange.heard = self.pool.loop.time(), True
         self._bodiless += len(data)
         problem: Exception | None = None
         try:
@@ -118,7 +118,8 @@ class Connection(asyncio.Protocol):
     def _finish(self, exchange: "Exchange") -> None:
         self.exchange = None
         if self._reusable and not self.transport.get_write_buffer_size():
-            exchange.resume()
+            if exchange.paused:
+                exchange.resume()
             self.pool.give_back(self)
         else:
             self.close()

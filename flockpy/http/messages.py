@@ -1,7 +1,6 @@
 """What an exchange speaks of: where to connect, an answer's head, and what can go wrong."""
 
 import ssl
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,8 +34,7 @@ class Silent:
 SILENT: Final = Silent()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where to connect. Equal origins share connections."""
 
     host: str
@@ -66,4 +64,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
     def get(self, name: bytes) -> bytes:
         """The first value of a header, b"" without one. `name` in lower case."""
-        return next((value for key, value in self.headers if key == name), b"")
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""

@@ -156,7 +156,7 @@ def test_what_a_file_can_be_asked_for(tmp_path: Path, writer: Writer, able: tupl
     assert capabilities(read_metadata(path)) == able
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(data=st.data())
 def test_no_damage_makes_it_fail_in_another_way(tmp_path: Path, data: st.DataObject):
     whole = bytearray(tiny_model(mode="text").read_bytes()[:12_000])

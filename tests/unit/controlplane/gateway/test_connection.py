@@ -33,7 +33,7 @@ async def test_a_request_is_whole_however_it_is_cut() -> None:
         await wire.send(*(sent[i : i + size] for i in range(0, len(sent), size)))
         (asked,) = wire.plane.started
         assert (asked.method, asked.path, b"".join(asked.parts)) == (b"POST", b"/v1/chat", b'{"a":1}')
-        assert asked.header(b"x-odd") == b"b"
+        assert asked.named[b"x-odd"] == b"b"
 
 
 @pytest.mark.parametrize(

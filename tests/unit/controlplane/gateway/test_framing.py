@@ -221,7 +221,7 @@ def read_answers(written: bytes) -> list[tuple[int, bytes]]:
     size=st.integers(1, 400),
     at_once=st.lists(st.booleans(), min_size=6, max_size=6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_asked_in_whatever_pieces_is_answered_once_and_in_order(
     kinds: list[str], size: int, at_once: list[bool]
 ) -> None:

@@ -24,7 +24,7 @@ def encoded(deltas: list[Delta]) -> bytes:
     return encoder.keep_alive(10) + b"".join(written) + encoder.end()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(answers(empty_calls=True, ids=False) | answers(empty_calls=True), st.data())
 def test_the_official_client_makes_the_same_message_of_a_stream_as_of_a_whole_answer(
     deltas: list[Delta], data: st.DataObject
@@ -35,7 +35,7 @@ def test_the_official_client_makes_the_same_message_of_a_stream_as_of_a_whole_an
     assert told(accumulated(encoded(arrived))) == told(completed(whole))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(answers(sequences=True))
 def test_a_stream_may_be_cut_at_every_byte(deltas: list[Delta]):
     for newline in (b"\n", b"\r\n"):
@@ -43,7 +43,7 @@ def test_a_stream_may_be_cut_at_every_byte(deltas: list[Delta]):
         assert decoded(every_byte(stream)) == decoded([stream])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(answers(blocks=1))
 def test_a_stream_may_be_cut_in_two_anywhere(deltas: list[Delta]):
     stream = chat_sse(deltas)
@@ -51,7 +51,7 @@ def test_a_stream_may_be_cut_in_two_anywhere(deltas: list[Delta]):
     assert all(decoded([first, second]) == at_once for first, second in in_two(stream))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers(empty_calls=True))
 def test_what_is_rendered_whole_decodes_to_the_same_answer(deltas: list[Delta]):
     answer = fold(deltas)
@@ -59,7 +59,7 @@ def test_what_is_rendered_whole_decodes_to_the_same_answer(deltas: list[Delta]):
     assert again == render(answer, META)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers(empty_calls=True, ids=False))
 def test_what_is_encoded_decodes_to_the_same_answer(deltas: list[Delta]):
     again = decoded([encoded(deltas)])

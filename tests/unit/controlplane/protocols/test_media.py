@@ -7,11 +7,10 @@ import pytest
 
 from controlplane.protocols import chat_request
 from controlplane.protocols.anthropic import MessagesSurface
-from controlplane.protocols.base import read_fields
-from controlplane.protocols.chat_outline import outline
 from controlplane.protocols.chat_surface import TranslatedChat
 from controlplane.protocols.ir import Translated
 from controlplane.protocols.media import refuse_remote, refuse_remote_in_chat
+from controlplane.protocols.openai_chat import ChatSurface
 from controlplane.protocols.responses import ResponsesSurface
 from flockpy.errors import BadRequest
 
@@ -42,6 +41,10 @@ def responses(url: str) -> dict[str, Any]:
     return {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]}
 
 
+def look_for_remote(body: bytes) -> None:
+    refuse_remote_in_chat(ChatSurface().parse(body).lines, body)
+
+
 @pytest.mark.parametrize("url", ELSEWHERE)
 @pytest.mark.parametrize(
     ("surface", "body"),
@@ -56,7 +59,7 @@ def test_a_picture_that_lies_elsewhere_is_refused(surface: Translated, body: Any
 def test_a_picture_that_comes_along_is_not() -> None:
     body = json.dumps({"model": "m", **chat(PNG)}).encode()
     refuse_remote(chat_request.request(body))
-    refuse_remote_in_chat(outline(read_fields(body)))
+    look_for_remote(body)
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
@@ -68,10 +71,10 @@ def test_no_message_of_a_chat_points_elsewhere(url: str, role: str, kind: str, b
     body = json.dumps({"messages": [{"role": role, "content": ["hi", part]}]})
     for spelled in (body, body.replace("_url", "\\u005furl"), body.replace("url", "\\u0075rl")):
         with pytest.raises(BadRequest):
-            refuse_remote_in_chat(outline(read_fields(spelled.encode())))
+            look_for_remote(spelled.encode())
 
 
 def test_text_may_speak_of_addresses() -> None:
     said = "look at image_url http://example.org \\u00e9 caf\u00e9 \\u0041"
     body = json.dumps({"messages": [{"role": "user", "content": said}]}).encode()
-    refuse_remote_in_chat(outline(read_fields(body)))
+    look_for_remote(body)

@@ -161,7 +161,7 @@ def through_sdk(body: bytes, stream: bool) -> Response:
     return last.response
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(answers(signed=True, sequences=True, empty_calls=True), st.booleans(), st.sampled_from((ASKED, SHOWN)))
 def test_the_sdk_makes_of_any_stream_what_the_whole_answer_says(
     deltas: list[Delta], ids: bool, asked: Request
@@ -177,7 +177,7 @@ def test_the_sdk_makes_of_any_stream_what_the_whole_answer_says(
     assert told(found[-1]["response"]) == told(whole(deltas, asked))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(answers(signed=True), st.data())
 def test_in_the_usual_order_stream_and_whole_answer_are_the_same_object(
     deltas: list[Delta], data: st.DataObject
@@ -193,7 +193,7 @@ def test_in_the_usual_order_stream_and_whole_answer_are_the_same_object(
     assert plain(through_sdk(body, stream=False)) == json.loads(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(pieces, max_size=5).map("".join), st.data())
 def test_a_custom_tool_gets_its_plain_text_however_it_was_cut(text: str, data: st.DataObject):
     arguments = data.draw(st.sampled_from((as_input(text), json.dumps({"input": text}, indent=1))))

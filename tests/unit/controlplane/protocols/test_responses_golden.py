@@ -101,7 +101,7 @@ def test_streams_stay_as_they_are(name: str):
     assert stream == golden(f"{name}.sse")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers(empty_calls=True), st.data())
 def test_the_stream_of_an_engine_cut_anywhere_is_the_same_answer(deltas: list[Delta], data: st.DataObject):
     asked = read(tools=[FILES, PATCH, READ])

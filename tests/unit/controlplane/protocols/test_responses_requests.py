@@ -287,7 +287,7 @@ def test_plain_fields_are_carried_over():
     assert read(safety_identifier="s").user == "s"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers(signed=True))
 def test_an_answer_sent_back_as_it_came_is_the_turn_that_it_was(deltas: list[Any]):
     answer = fold(deltas)
@@ -306,7 +306,7 @@ _anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_anything)
 def test_whatever_stands_in_a_body_is_taken_or_refused_by_name(value: Any):
     for body in (

@@ -41,7 +41,7 @@ def _comments(text: str) -> list[str]:
 
 
 @given(BLANKS, wild(kind="object"), BLANKS, st.sampled_from([1, {"n": [1]}, []]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_member_goes_in_and_out_and_every_comment_stays(before: str, text: str, after: str, new: Any):
     text = before + text + after
     root = jsonc.parse(text)
@@ -58,7 +58,7 @@ def test_a_member_goes_in_and_out_and_every_comment_stays(before: str, text: str
 
 
 @given(wild(kind="object"), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_member_can_be_taken_out_or_replaced(text: str, data: st.DataObject):
     root = jsonc.parse(text)
     if not root.slots:

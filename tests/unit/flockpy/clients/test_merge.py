@@ -79,7 +79,7 @@ def _fitting(changes: dict[Path, Any]) -> list[tuple[Path, Any]]:
 
 @pytest.mark.parametrize("format", ["json", "toml", "yaml"])
 @given(TREES, st.dictionaries(PATHS, LEAVES | st.lists(LEAVES, max_size=2), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_changes_to_any_document_can_be_taken_back(
     format: Format, tree: dict[str, Any], wanted: dict[Path, Any]
 ):
@@ -150,7 +150,7 @@ NOISE = st.lists(
 
 @pytest.mark.parametrize("format", ["json", "toml", "yaml"])
 @given(NOISE | st.text(max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_file_holds_it_is_read_or_said_to_be_unreadable(format: Format, text: str):
     try:
         document = open_document(format, text)

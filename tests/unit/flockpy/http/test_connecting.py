@@ -153,7 +153,7 @@ async def test_an_exchange_over_tls_and_the_next_on_the_same_connection(
         assert (await whole(exchange))[1] == b"ok"
     assert tls_peer.connections == 1
     await client.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         await tls_peer.ended.wait()
 
 
@@ -180,7 +180,7 @@ async def test_abort_over_tls_is_seen_at_once(client: Client, tls_peer: TlsPeer)
     await exchange.head()
     await exchange.read()
     exchange.abort()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         await tls_peer.ended.wait()
     with pytest.raises(ExchangeBroken, match="aborted"):
         await whole(exchange)

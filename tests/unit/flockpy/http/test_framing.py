@@ -67,7 +67,6 @@ async def test_an_answer_byte_by_byte_or_at_once_is_the_same_answer(
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(answer=answers(), cuts=st.lists(st.integers(0, 2000), max_size=8))

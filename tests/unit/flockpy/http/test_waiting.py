@@ -97,7 +97,7 @@ async def test_bytes_that_are_no_body_are_not_silence(client: Client, peer: Peer
 async def test_a_limit_shorter_than_the_silence_holds(make_client: Callable[..., Client], peer: Peer) -> None:
     client = make_client(silence_s=5.0, idle_s=0.03)
     exchange, conversation = await begun(client, peer)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         with pytest.raises(ExchangeBroken, match="silent"):
             await exchange.head()
     await conversation.ended()
@@ -122,7 +122,7 @@ async def test_abort_while_waiting_for_the_head_is_seen_at_once(client: Client, 
     waiting = asyncio.create_task(exchange.head())
     await turns()
     exchange.abort()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(4):
         await conversation.ended()
         with pytest.raises(ExchangeBroken, match="aborted"):
             await waiting
@@ -135,7 +135,7 @@ async def test_abort_while_waiting_for_the_body_is_seen_at_once(client: Client, 
     waiting = asyncio.create_task(exchange.read())
     await turns()
     exchange.abort()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(4):
         await conversation.ended()
         with pytest.raises(ExchangeBroken, match="aborted"):
             await waiting
@@ -145,7 +145,7 @@ async def test_abort_of_a_paused_exchange_is_seen_at_once(client: Client, peer: 
     exchange, conversation = await begun(client, peer)
     await exchange_paused(conversation)
     exchange.abort()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(4):
         with pytest.raises(ConnectionError):
             while True:
                 await conversation.say(b"x" * 65536)
@@ -157,7 +157,7 @@ async def test_abort_while_the_request_is_being_sent_is_seen_at_once(client: Cli
     exchange = await client.start(peer.origin, head, b"x" * size)
     conversation = await peer.accept()
     exchange.abort()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(4):
         await conversation.ended()
 
 

@@ -86,7 +86,7 @@ def said(out: Iterable[Delta]) -> list[Delta]:
 
 
 @given(st.data(), soup, soup, REASONS, st.booleans(), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_where_an_answer_is_cut_does_not_matter(data, thoughts, text, reason, whole, thinking):
     made: list[tuple[list[Delta], dict[str, int]]] = []
     ways = ([thoughts], [text]), (list(thoughts), list(text))
@@ -99,7 +99,7 @@ def test_where_an_answer_is_cut_does_not_matter(data, thoughts, text, reason, wh
 
 
 @given(st.data(), soup, REASONS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_text_is_the_same_when_nothing_is_rescued(data, text, reason):
     rescuer = Rescuer(tools=ALL, off=frozenset({"eaten", "stop_reason"}))
     out = through(rescuer, [*map(Text, data.draw(in_pieces(text))), Stop(reason)])
@@ -122,7 +122,7 @@ def test_without_tools_no_text_becomes_a_call(data, text):
 
 
 @given(st.data(), soup)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_every_rescued_call_is_an_offered_one_with_an_object(data, text):
     answer = fold(through(Rescuer(tools=ALL), [*map(Text, data.draw(in_pieces(text))), Stop("stop")]))
     for call in answer.calls:
