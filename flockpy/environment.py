@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_VENDORS: Final = re.compile(r"(?:ANTHROPIC|OPENAI|AWS|GOOGLE|CLOUDSDK)_", re.IGNORECASE)
+from flockpy.known_vendors import VENDORS
+
+_VENDORS: Final = re.compile("|".join(name for vendor in VENDORS for name in vendor.tools), re.IGNORECASE)
 _SECRET: Final = re.compile(r".*(?:KEY|TOKEN|SECRET|PASSW(?:OR)?D|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _PROXY: Final = re.compile(r".*_PROXY$", re.IGNORECASE)
 """Whose address may have a password in it."""

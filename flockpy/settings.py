@@ -27,6 +27,7 @@ from flockpy.config import (
 )
 from flockpy.errors import StartError
 from flockpy.ids import KEY_PREFIX
+from flockpy.known_vendors import SECTION, VENDORS
 from flockpy.paths import DataDir
 from flockpy.security import private_dir
 
@@ -47,11 +48,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLOCK_EXTERNAL_ENDPOINTS": "engine.external_endpoints",
     "FLOCK_DEFAULT_MODEL": "router.default_model",
     "FLOCK_LATENCY_P95_SECONDS": "router.latency_fallback_p95_seconds",
-    "ANTHROPIC_API_KEY": "router.fallback.anthropic_api_key",
-    "OPENAI_API_KEY": "router.fallback.openai_api_key",
-    "FLOCK_BEDROCK_REGION": "router.fallback.bedrock_region",
-    "FLOCK_VERTEX_PROJECT": "router.fallback.vertex_project",
-    "FLOCK_VERTEX_LOCATION": "router.fallback.vertex_location",
+    **{name: SECTION + key for vendor in VENDORS for name, key in vendor.variables.items()},
 }
 """The configuration key of each environment variable. An empty variable counts as not set.
 

@@ -9,9 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flockpy import aliases
-from flockpy.config import hide_password, is_loopback, names_in, split_listen
+from flockpy.config import hide_password, is_loopback, is_secret, names_in, split_listen
 from flockpy.globs import is_glob
 from flockpy.ids import KEY_PREFIX
+from flockpy.known_vendors import SECTION, VENDORS
 
 LISTS: Final = frozenset(
     {
@@ -23,7 +24,9 @@ LISTS: Final = frozenset(
 )
 """Keys whose value (a map's: each line's) is text with spaces between its parts: in the file it may be a list too."""
 
-VENDOR_KEYS: Final = frozenset({"router.fallback.anthropic_api_key", "router.fallback.openai_api_key"})
+VENDOR_KEYS: Final = frozenset(
+    SECTION + vendor.opened_by for vendor in VENDORS if is_secret(vendor.opened_by)
+)
 
 
 def url(text: str) -> None:
@@ -85,13 +88,10 @@ CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "engine.mlx_endpoint": url,
     "engine.external_endpoints": urls,
     **dict.fromkeys(VENDOR_KEYS, vendor_secret),
-    "router.fallback.anthropic_url": vendor_url,
-    "router.fallback.openai_url": vendor_url,
+    **{SECTION + vendor.url: vendor_url for vendor in VENDORS},
     "router.fallback.bedrock_region": place,
-    "router.fallback.bedrock_url": vendor_url,
     "router.fallback.vertex_project": project,
     "router.fallback.vertex_location": place,
-    "router.fallback.vertex_url": vendor_url,
 }
 """By key. "" is not checked: it means that there is none."""
 

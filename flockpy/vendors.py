@@ -4,16 +4,16 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from flockpy.entries import Part, fit, wrong
 from flockpy.globs import fits, is_glob
+from flockpy.known_vendors import VendorName
 from flockpy.placement import Capability
 
-VendorName = Literal["anthropic", "openai", "bedrock", "vertex"]
 Dollars = Annotated[float, Meta(ge=0)]
 """US dollars for a million tokens."""
 Id = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")]

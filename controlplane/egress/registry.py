@@ -17,6 +17,7 @@ from controlplane.tenants.model import Surface
 from flockpy.aliases import NAME_PATTERN
 from flockpy.config import Fallback
 from flockpy.globs import fits
+from flockpy.known_vendors import VendorName, opened
 from flockpy.placement import Capability
 from flockpy.vendors import VendorCatalog
 
@@ -33,6 +34,14 @@ _ASKED_AS: Final[Mapping[Capability, Surface]] = {
     "transcription": "transcriptions",
 }
 """What may be believed of a model that the catalog does not know, where its vendor is asked for it."""
+_MADE: Final[Mapping[VendorName, Callable[[Fallback], Vendor]]] = {
+    "anthropic": lambda f: Anthropic(f.anthropic_api_key, f.anthropic_url),
+    "openai": lambda f: OpenAI(f.openai_api_key, f.openai_url),
+    "bedrock": lambda f: Bedrock(f.bedrock_region, StandardCredentials(), base_url=f.bedrock_url),
+    "vertex": lambda f: Vertex(
+        f.vertex_project, f.vertex_location, ApplicationDefault(), base_url=f.vertex_url
+    ),
+}
 
 
 class Vendors:
@@ -85,18 +94,5 @@ class Vendors:
 
 
 def vendors_of(fallback: Fallback) -> list[Vendor]:
-    """The vendors that the configuration gives a key, in the order in which a name is offered to them."""
-    if not fallback.enabled:
-        return []
-    vendors: list[Vendor] = []
-    if fallback.anthropic_api_key:
-        vendors.append(Anthropic(fallback.anthropic_api_key, fallback.anthropic_url))
-    if fallback.openai_api_key:
-        vendors.append(OpenAI(fallback.openai_api_key, fallback.openai_url))
-    if fallback.bedrock_region:
-        credentials = StandardCredentials()
-        vendors.append(Bedrock(fallback.bedrock_region, credentials, base_url=fallback.bedrock_url))
-    if fallback.vertex_project:
-        project, location, tokens = fallback.vertex_project, fallback.vertex_location, ApplicationDefault()
-        vendors.append(Vertex(project, location, tokens, base_url=fallback.vertex_url))
-    return vendors
+    """The vendors that the configuration opens, in the order in which a name is offered to them."""
+    return [_MADE[known.name](fallback) for known in opened(fallback)] if fallback.enabled else []

@@ -4,7 +4,7 @@ import importlib.util
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,15 +12,9 @@ from flockpy.cli.checks import Finding
 from flockpy.cli.client import Api, ApiError, admin_key, url_here
 from flockpy.cli.output import ago, troubled
 from flockpy.config import Fallback
+from flockpy.known_vendors import SECTION, kept_home, may_be_asked, opened
 from flockpy.lockfile import holder
-from flockpy.outside import kept_home, may_be_asked
 from flockpy.settings import Settings
-
-_LIBRARIES: Final = (
-    ("bedrock", "bedrock_region", {"botocore": "botocore"}),
-    ("vertex", "vertex_project", {"google.auth": "google-auth", "requests": "requests"}),
-)
-"""Of a vendor: the key that opens it, and the modules it needs, each with the package that has it."""
 
 
 def nodes(settings: Settings) -> Iterator[Finding]:
@@ -66,13 +60,13 @@ def vendors(settings: Settings) -> Iterator[Finding]:
             "vendors", "ok", kept_home(fallback, sources) or "none has a key: nothing leaves the cluster"
         )
         return
-    for name, key, packages in _LIBRARIES:
-        missing = [package for module, package in packages.items() if not _importable(module)]
-        if getattr(fallback, key) and missing:
+    for known in opened(fallback):
+        missing = [package for module, package in known.packages.items() if not _importable(module)]
+        if missing:
             lacks = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             install = f"{shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
-            yield Finding("vendors", "problem", f"router.fallback.{key} is set, but {lacks}", install)
-            troubled = [vendor for vendor in troubled if vendor["id"] != name]
+            yield Finding("vendors", "problem", f"{SECTION}{known.opened_by} is set, but {lacks}", install)
+            troubled = [vendor for vendor in troubled if vendor["id"] != known.name]
     for vendor in troubled:
         message = f"{vendor['trouble']} ({ago(vendor['trouble_at'])})"
         address = f"router.fallback.{vendor['id']}_url"
@@ -82,8 +76,7 @@ def vendors(settings: Settings) -> Iterator[Finding]:
 
 def _of_the_leader(shown: dict[str, Any]) -> tuple[Fallback, dict[str, str]]:
     """Its section on vendors, with ``***`` for keys, and where it has that from: its environment may be another."""
-    section = "router.fallback."
-    values = {k.removeprefix(section): v for k, v in shown["values"].items() if k.startswith(section)}
+    values = {k.removeprefix(SECTION): v for k, v in shown["values"].items() if k.startswith(SECTION)}
     return msgspec.convert(values, Fallback), shown["sources"]
 
 

@@ -17,8 +17,8 @@ from flockpy.cli.status import status
 from flockpy.clock import SystemClock
 from flockpy.config import split_listen
 from flockpy.errors import StartError
+from flockpy.known_vendors import KEEP_HOME, kept_home, may_be_asked
 from flockpy.lockfile import Held, holder
-from flockpy.outside import KEEP_HOME, kept_home, may_be_asked
 from flockpy.paths import package_root
 from flockpy.settings import (
     Settings,

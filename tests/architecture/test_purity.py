@@ -156,7 +156,7 @@ PURE = frozenset(
         "flockpy.ids",
         "flockpy.modelfile",
         "flockpy.node",
-        "flockpy.outside",
+        "flockpy.known_vendors",
         "flockpy.placement",
         "flockpy.units",
         "flockpy.values",

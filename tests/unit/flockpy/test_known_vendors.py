@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from flockpy.config import Fallback
-from flockpy.outside import kept_home, may_be_asked
+from flockpy.known_vendors import kept_home, may_be_asked
 
 KEYS = Fallback(
     anthropic_api_key="s3cret", openai_api_key="s3cret", bedrock_region="eu-west-1", vertex_project="p-1"
