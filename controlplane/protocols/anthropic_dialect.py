@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from controlplane.protocols.anthropic_answer import input_of
-from controlplane.protocols.anthropic_thoughts import is_foreign
 from controlplane.protocols.ir import (
     Assistant,
     AudioPart,
@@ -27,6 +26,7 @@ from controlplane.protocols.ir import (
     ToolResult,
     User,
 )
+from controlplane.protocols.signatures import whose
 
 _Object = dict[str, Any]
 _SAMPLED: Final = re.compile(r"claude-(?:[123]|[a-z]+-4(?![.-]?[7-9](?!\d)))")
@@ -143,11 +143,11 @@ def _assistant(message: Assistant) -> list[_Object]:
     """Thoughts without their proof of origin are left out: the vendor takes back its own alone."""
     blocks: list[_Object] = []
     for thought in message.thoughts:
-        if is_foreign(thought.signature):
+        if whose(thought.signature) != "anthropic":
             continue
         if thought.redacted:
             blocks.append({"type": "redacted_thinking", "data": thought.signature})
-        elif thought.signature:
+        else:
             blocks.append({"type": "thinking", "thinking": thought.text, "signature": thought.signature})
     if message.text.strip():
         blocks.append({"type": "text", "text": message.text})
@@ -219,7 +219,7 @@ def _may_think(messages: tuple[Message, ...]) -> bool:
     """Within a loop of tools the last turn of the model must begin with a thought of the vendor's own."""
     for message in reversed(messages):
         if isinstance(message, Assistant):
-            own = any(thought.signature and not is_foreign(thought.signature) for thought in message.thoughts)
+            own = any(whose(thought.signature) == "anthropic" for thought in message.thoughts)
             return own or not message.calls
         if isinstance(message, User):
             return True

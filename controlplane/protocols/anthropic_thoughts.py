@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.base import UNREADABLE, Fields, rewrite
-from controlplane.protocols.responses_dialect import is_openais
+from controlplane.protocols.signatures import whose
 
 _Blocks = list[msgspec.Raw]
 
@@ -31,12 +31,6 @@ _BLOCK: Final = msgspec.json.Decoder(_Block)
 _EMPTY: Final = msgspec.Raw(b'""')
 _NONE: Final = msgspec.Raw(b"[]")
 _OFF: Final = msgspec.Raw(b"{}")
-
-
-def is_foreign(signature: str) -> bool:
-    """Whether it is of a vendor whose name stands before its signatures (``gemini:``), or of OpenAI; those of Anthropic
-    have no colon."""
-    return ":" in signature or is_openais(signature)
 
 
 def own_thoughts(body: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -86,7 +80,7 @@ def _is_others(raw: msgspec.Raw) -> bool:
     if block.type not in ("thinking", "redacted_thinking"):
         return False
     proof = block.signature if block.type == "thinking" else block.data
-    return not proof or is_foreign(proof)
+    return whose(proof or "") != "anthropic"
 
 
 def _may_think(turn: _Blocks) -> bool:

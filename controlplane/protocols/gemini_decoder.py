@@ -7,7 +7,6 @@ import msgspec
 
 from controlplane.protocols.base import Usage
 from controlplane.protocols.event_decoder import EventDecoder, died
-from controlplane.protocols.gemini_turns import SIGNED
 from controlplane.protocols.ir import (
     Counted,
     Delta,
@@ -18,6 +17,7 @@ from controlplane.protocols.ir import (
     ToolArgs,
     ToolStart,
 )
+from controlplane.protocols.signatures import GEMINI
 from controlplane.protocols.sse import SseReader
 from flockpy.errors import BadRequest, ContextTooLong, FlockError, Overloaded
 
@@ -151,7 +151,7 @@ class GeminiDecoder(EventDecoder):
     def _part(self, part: _Part, deltas: list[Delta]) -> None:
         if (call := part.function_call) is not None and call.name:
             if part.thought_signature:
-                deltas.append(Reasoning("", SIGNED + part.thought_signature))
+                deltas.append(Reasoning("", GEMINI + part.thought_signature))
             deltas.append(ToolStart(self._calls, call.id or "", call.name))
             given = msgspec.json.format(bytes(call.args), indent=-1).decode()
             deltas.append(ToolArgs(self._calls, "{}" if given == "null" else given))

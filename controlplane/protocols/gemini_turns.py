@@ -20,19 +20,15 @@ from controlplane.protocols.ir import (
     Part,
     System,
     TextPart,
-    Thought,
     ToolCall,
     ToolResult,
     User,
 )
+from controlplane.protocols.signatures import given_to_gemini
 from flockpy.errors import BadRequest
 
 Content = dict[str, Any]
 
-SIGNED: Final = "gemini:"
-"""Stands before this vendor's signatures wherever clients keep them: it takes back its own alone, and what another
-vendor signed in the same conversation is a 400."""
-_SIGNATURE: Final = re.compile(r"gemini:([A-Za-z0-9+/_-]+={0,2})")
 _UNSIGNED: Final = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """For a call whose signature did not come back, or that another model made: base64, as of every signature, of
 ``skip_thought_signature_validator``, which the vendor documents for it."""
@@ -162,15 +158,11 @@ def _response(name: str, kind: str, text: str) -> Content:
 def _model(message: Assistant, demands_signatures: bool) -> list[Content]:
     """The vendor signs the first call of a turn, and that one alone. It needs no thoughts back."""
     calls = [_call(call) for call in message.calls]
-    signature = _signature(message.thoughts) or (_UNSIGNED if demands_signatures else "")
+    own = filter(None, (given_to_gemini(thought.signature) for thought in message.thoughts))
+    signature = next(own, "") or (_UNSIGNED if demands_signatures else "")
     if calls and signature:
         calls[0]["thoughtSignature"] = signature
     return [*_text(message.text), *calls]
-
-
-def _signature(thoughts: Iterable[Thought]) -> str:
-    found = (_SIGNATURE.fullmatch(thought.signature) for thought in thoughts)
-    return next((own[1] for own in found if own), "")
 
 
 def _call(call: ToolCall) -> Content:

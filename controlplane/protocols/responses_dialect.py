@@ -29,6 +29,7 @@ from controlplane.protocols.ir import (
     ToolResult,
     User,
 )
+from controlplane.protocols.signatures import whose
 from controlplane.protocols.strict_schema import fits
 
 _Object = dict[str, Any]
@@ -36,7 +37,6 @@ _LONGEST: Final = 64
 """Of a tool's name, of the id of a call and of who a user is, in characters."""
 LEAST_OUTPUT: Final = 16
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_ENCRYPTED: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]{16,}={0,2}")
 _SCHEMA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TYPE: Final = msgspec.Raw(b'"object"')
 _NO_PROPERTIES: Final = msgspec.Raw(b"{}")
@@ -67,12 +67,6 @@ def render_request(request: Request, *, model: str, stream: bool) -> bytes:
     if request.user:
         body["safety_identifier"] = sha256(request.user.encode(errors="replace")).hexdigest()
     return msgspec.json.encode({name: value for name, value in body.items() if value is not None})
-
-
-def is_openais(signature: str) -> bool:
-    """Whether a thought's proof of origin is OpenAI's: all of it is encrypted content, which has the form of a
-    Fernet token. Other vendors' are base64 of protocol buffers and cannot begin so; one of them is a 400 here."""
-    return _ENCRYPTED.fullmatch(signature) is not None
 
 
 def sent_name(name: str) -> str:
@@ -136,7 +130,7 @@ def _turn(message: Assistant, answered: set[str]) -> list[_Object]:
     """Reasoning must be followed by what it led to."""
     items: list[_Object] = []
     if message.text or message.calls:
-        items += [_thought(thought) for thought in message.thoughts if is_openais(thought.signature)]
+        items += [_thought(thought) for thought in message.thoughts if whose(thought.signature) == "openai"]
     if message.text:
         content: _Object = {"type": "output_text", "text": message.text, "annotations": []}
         items.append({"type": "message", "role": "assistant", "content": [content]})

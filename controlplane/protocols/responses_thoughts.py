@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from controlplane.protocols.base import UNREADABLE, Fields, rewrite
-from controlplane.protocols.responses_dialect import is_openais
+from controlplane.protocols.signatures import whose
 
 
 class _Item(msgspec.Struct):
@@ -48,4 +48,4 @@ def _is_others(raw: msgspec.Raw) -> bool:
     if item.type != "reasoning":
         return False
     sealed = item.encrypted_content
-    return not is_openais(sealed) if sealed else bytes(item.content) not in _NO_TEXT
+    return whose(sealed) != "openai" if sealed else bytes(item.content) not in _NO_TEXT

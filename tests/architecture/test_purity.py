@@ -69,6 +69,7 @@ PURE = frozenset(
         "controlplane.protocols.ollama_request",
         "controlplane.protocols.media",
         "controlplane.protocols.openai_chat",
+        "controlplane.protocols.signatures",
         "controlplane.protocols.sse",
         "controlplane.protocols.openai_error",
         "controlplane.protocols.rerank",

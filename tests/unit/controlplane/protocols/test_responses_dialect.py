@@ -26,7 +26,7 @@ from controlplane.protocols.ir import (
     User,
 )
 from controlplane.protocols.responses import ResponsesSurface
-from controlplane.protocols.responses_dialect import is_openais, render_request, sent_name
+from controlplane.protocols.responses_dialect import render_request, sent_name
 from tests.simulators.openai_models import encrypted
 from tests.simulators.openai_rules import refusals
 
@@ -118,23 +118,6 @@ def test_a_conversation_is_put_so_that_the_vendor_takes_it():
         "input_image",
     ]
     assert [part["text"] for part in orphan["content"]] == ["(what a tool answered)", "y"]
-
-
-@pytest.mark.parametrize(
-    ("signature", "ours"),
-    [
-        (OURS, True),
-        ("gAAAAABo" + "aZ_-" * 40 + "==", True),
-        ("", False),
-        ("c2lnbmVk", False),
-        ("EuYBCkYIBxgCKkBlTm9" + "A" * 80, False),
-        ("CiQBy8dSpAAAA" + "b" * 60, False),
-        ("gAAAAA not base64 " + "a" * 30, False),
-        ("gAAAAA", False),
-    ],
-)
-def test_only_what_openai_encrypted_is_given_back_to_it(signature: str, ours: bool):
-    assert is_openais(signature) is ours
 
 
 def test_nothing_is_stored_and_reasoning_comes_back_encrypted():
