@@ -1,4 +1,4 @@
-"""What every test may ask for: tools that not every machine has, and a fixed place for the checkout."""
+"""What every test may ask for: tools that not every machine has, a fixed place for the checkout, and a port."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from hypothesis import settings
 
 settings.register_profile("any machine", deadline=None)  # how long an example takes says more of the machine
 settings.load_profile("any machine")
+
+from tests.ports import free_port
 
 _NEEDS = "needs "
 
@@ -48,3 +50,9 @@ def _lacks(item: pytest.Item) -> list[str]:
 def checkout() -> Path:
     """The root of this checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Instead of pytest-asyncio's, whose port may be given to any connection before somebody listens on it."""
+    return free_port()

@@ -3,8 +3,8 @@
 ``npm/NAME/package.json`` with its lock, ``python/NAME.txt``: nowhere else stands a version.
 """
 
+import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -53,23 +53,24 @@ def python_client(name: str) -> Path:
 
 
 def _installed(name: str, pins: bytes, install: Callable[[Path], None]) -> Path:
-    """Install once for these pins. Several processes may ask at once."""
+    """Install once for these pins. Several processes may ask at once: the first one installs, the others wait."""
     folder = CACHE / f"{name}-{hashlib.sha256(pins).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
-    for older in CACHE.glob(f"{name}-????????????"):
-        shutil.rmtree(older)
-    unfinished = CACHE / f"{name}.{os.getpid()}"
-    unfinished.mkdir()
-    try:
-        install(unfinished)
-        unfinished.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, also by the end of this process
+        if folder.is_dir():
+            return folder
+        unfinished = CACHE / f"{name}.unfinished"
+        for older in (unfinished, *CACHE.glob(f"{name}-????????????")):
+            shutil.rmtree(older, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            install(unfinished)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from flockpy.placement import PlacementSpec
 from flockpy.wire import DesiredState, PlacementReport, Register, Registered, Report
+from tests.ports import free_port
 
 BASE = "/admin/v1/nodes"
 
@@ -18,7 +19,7 @@ class StubLeader:
         self.tokens = {"join-me"}
         self.keys: dict[str, str] = {}
         self.reports: list[Report] = []
-        self.port = 0
+        self.port = free_port()  # one that stays ours while nobody listens
         self.epoch = "epoch-1"
         self._desired = DesiredState(self.epoch, 0)
         self._news = asyncio.Condition()
@@ -30,9 +31,8 @@ class StubLeader:
         return f"http://127.0.0.1:{self.port}"
 
     async def come(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, on the same port every time."""
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def go(self) -> None:
         """Vanish: nothing listens, every connection is cut."""

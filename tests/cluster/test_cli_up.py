@@ -18,9 +18,7 @@ import pytest
 
 from flockpy.lockfile import holder
 from flockpy.paths import DataDir, package_root
-
-PORT = 23010
-URL = f"http://localhost:{PORT}"
+from tests.ports import free_port
 
 
 class Home:
@@ -28,10 +26,12 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.data = DataDir(root / ".flock")
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(root),
-            "FLOCK_LISTEN": f":{PORT}",
+            "FLOCK_LISTEN": f":{self.port}",
         }
         self.processes: list[subprocess.Popen[str]] = []
 
@@ -111,7 +111,7 @@ async def test_from_the_first_start_to_the_first_answer_and_away_again(home: Hom
     assert key in banner
     assert home.data.admin_key.stat().st_mode & 0o777 == 0o600
     answer = httpx.post(
-        f"{URL}/v1/chat/completions",
+        f"{home.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key}"},
         json={"model": "flock-demo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8},
         timeout=90,
@@ -160,7 +160,7 @@ async def test_a_second_up_prints_the_status_and_ends_well(home: Home):
     second = home.flockpy("up")
     assert second.returncode == 0
     assert "already running" in second.stderr
-    assert f"http://127.0.0.1:{PORT}" in second.stdout
+    assert f"http://127.0.0.1:{home.port}" in second.stdout
     assert home.processes[0].poll() is None
 
 
@@ -173,7 +173,7 @@ async def test_a_killed_leader_comes_back_and_its_agent_and_engines_stay(home: H
 
     def back() -> bool:
         try:
-            return httpx.get(f"{URL}/readyz").status_code == 200
+            return httpx.get(f"{home.url}/readyz").status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -200,5 +200,5 @@ async def test_a_port_in_use_is_told_with_another(home: Home):
     second = home.flockpy("up")
     del home.environ["FLOCK_DATA_DIR"]
     assert second.returncode == 1
-    assert f"port {PORT} is in use" in second.stderr
-    assert f"flockpy up --listen :{PORT + 1}" in second.stderr
+    assert f"port {home.port} is in use" in second.stderr
+    assert f"flockpy up --listen :{home.port + 1}" in second.stderr

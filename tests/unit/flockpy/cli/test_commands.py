@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.unit.flockpy.cli.conftest import Flockpy
 from tests.unit.flockpy.cli.samples import ALIAS, ENTRY, KEY, MODEL, NODE, RECORD
 from tests.unit.flockpy.cli.stub_leader import StubLeader
@@ -164,9 +165,10 @@ def test_an_error_of_the_leader_is_told_with_its_hint(flockpy: Flockpy, leader: 
 
 
 def test_no_leader_says_how_to_start_one(flockpy: Flockpy):
-    ran = flockpy("status", "--base-url", "http://127.0.0.1:23099", "--token", "x")
+    url = f"http://127.0.0.1:{free_port()}"
+    ran = flockpy("status", "--base-url", url, "--token", "x")
     assert ran.code == 1
-    assert "no leader answers at http://127.0.0.1:23099" in ran.err
+    assert f"no leader answers at {url}" in ran.err
     assert "flockpy up" in ran.err
 
 
