@@ -8,6 +8,8 @@ import struct
 from flockpy.http import Exchange, Head, Origin, Silent
 
 WITHIN_S = 5.0
+AT_ONCE_S = 4.0
+"""Less than the silences of a client as tests make it, which is what would end a wait that nothing else ends."""
 REQUEST = b"POST /v1/things HTTP/1.1\r\nhost: peer\r\ncontent-length: 5\r\n\r\n"
 BODY = b"hello"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

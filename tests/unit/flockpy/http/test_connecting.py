@@ -12,7 +12,7 @@ import pytest
 
 from flockpy.http import Client, ConnectError, ExchangeBroken, Origin, origin_of
 from tests.certificates import self_signed
-from tests.unit.flockpy.http.peer import BODY, OK, REQUEST, Peer, turns, whole
+from tests.unit.flockpy.http.peer import AT_ONCE_S, BODY, OK, REQUEST, Peer, turns, whole
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -153,7 +153,7 @@ async def test_an_exchange_over_tls_and_the_next_on_the_same_connection(
         assert (await whole(exchange))[1] == b"ok"
     assert tls_peer.connections == 1
     await client.close()
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(AT_ONCE_S):
         await tls_peer.ended.wait()
 
 
@@ -180,7 +180,7 @@ async def test_abort_over_tls_is_seen_at_once(client: Client, tls_peer: TlsPeer)
     await exchange.head()
     await exchange.read()
     exchange.abort()
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(AT_ONCE_S):
         await tls_peer.ended.wait()
     with pytest.raises(ExchangeBroken, match="aborted"):
         await whole(exchange)
