@@ -4,12 +4,15 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.controlplane.api.conftest import World
 
 STREAMS = "logs|nodes/desired"
 """Calls that may go on for as long as the caller likes."""
 
 
+@pytest.mark.timeout(400)  # thousands of requests
 async def test_the_surface_keeps_to_its_description(world: World, url: str, tmp_path: Path):
     await world.join_as_leader()
     run = await asyncio.create_subprocess_exec(
