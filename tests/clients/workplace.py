@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.simulators.tool_model import picture_digest
 
-CLIENT_S = 60.0
+CLIENT_S = 120.0
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that nobody is: whatever a client wants from elsewhere fails at once."""
 

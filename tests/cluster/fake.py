@@ -31,7 +31,15 @@ class Stage:
 
     def busy(self) -> int:
         """Requests the engine is at work on."""
-        return httpx.get(f"{self.engine}/fake/counters").json()["busy"]
+        return self._counters()["busy"]
+
+    async def made(self, chunks: int) -> None:
+        """Wait until the engine has sent so many chunks since it was told how to behave."""
+        what = f"the engine has sent {chunks} chunks"
+        await asyncio.to_thread(eventually, lambda: self._counters()["chunks"] >= chunks, what)
+
+    def _counters(self) -> dict[str, int]:
+        return httpx.get(f"{self.engine}/fake/counters").json()
 
     def one(self, path: str = "/v1/chat/completions", **fields: Any) -> Ask:
         text = {"prompt": "two words"} if path == "/v1/completions" else {}
@@ -48,7 +56,7 @@ class Stage:
         does meanwhile."""
         before = set(live(self.program))
         asking = asyncio.create_task(ask(self.program.port, what or self.one(**fields)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 now = await asyncio.to_thread(live, self.program)
                 for name, request in now.items():

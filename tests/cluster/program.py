@@ -34,6 +34,13 @@ def eventually(look: Callable[[], T | None], what: str, within: float = 30.0) ->
         pause.wait(0.05)
 
 
+def stay_within_a_day(seconds: float = 40.0) -> None:
+    """Wait, when a new day of UTC, in which every quota is whole again, begins in the next `seconds`."""
+    left = 86_400 - time.time() % 86_400
+    if left < seconds:
+        threading.Event().wait(left + 1)
+
+
 class Program:
     """Started by `running`. `url` is the leader's; `key` the admin's; `log` everything all processes have said."""
 
@@ -131,6 +138,8 @@ class Program:
         eventually(lambda: self.model_state(model) == "serving", f"{model} serves")
 
     def create_key(self, name: str = "someone", **fields: Any) -> str:
+        if "daily_token_quota" in fields:
+            stay_within_a_day()
         return self.post("/admin/v1/tokens", {"name": name, **fields})["key"]
 
     def process(self, what: str) -> psutil.Process:

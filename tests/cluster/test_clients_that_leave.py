@@ -17,6 +17,7 @@ from tests.cluster.asking import (
     slow_model,
 )
 from tests.cluster.program import Program, running
+from tests.timing import in_time, timed
 
 FREE_S = 1.0
 
@@ -35,6 +36,7 @@ def a_key(program: Program) -> tuple[str, str]:
     return name, program.create_key(name)
 
 
+@timed
 def test_the_slot_of_a_client_that_leaves_its_stream_is_free_within_a_second(program: Program):
     user, key = a_key(program)
     with Asked(program, "slow", key=key, max_tokens=3000) as asked:
@@ -43,13 +45,14 @@ def test_the_slot_of_a_client_that_leaves_its_stream_is_free_within_a_second(pro
         left = asked.leave()
     freed = await_busy(program, "slow", 0) - left
     print(f"stream: the slot was free after {freed:.2f} s")
-    assert freed < FREE_S
     (record,) = await_usage(program, user)
     assert (record["outcome"], record["tokens_source"]) == ("cancelled", "counted")
     assert 4 <= record["completion_tokens"] < 3000
     assert record["prompt_tokens"] > 0
+    in_time(freed, FREE_S)
 
 
+@timed
 def test_the_slot_of_a_client_that_leaves_a_whole_answer_is_free_within_a_second(program: Program):
     user, key = a_key(program)
     with Asked(program, "slow", key=key, stream=False, max_tokens=3000) as asked:
@@ -58,13 +61,14 @@ def test_the_slot_of_a_client_that_leaves_a_whole_answer_is_free_within_a_second
         left = asked.leave()
     freed = await_busy(program, "slow", 0) - left
     print(f"whole answer: the slot was free after {freed:.2f} s")
-    assert freed < FREE_S
     (record,) = await_usage(program, user)
     assert (record["outcome"], record["tokens_source"], record["status"]) == ("cancelled", "counted", 499)
     assert record["prompt_tokens"] > 0
+    in_time(freed, FREE_S)
 
 
 @pytest.mark.parametrize("stream", [True, False])
+@timed
 def test_the_slot_of_a_client_that_leaves_while_its_prompt_is_read_is_free_within_a_second(
     program: Program, stream: bool
 ):
@@ -74,10 +78,10 @@ def test_the_slot_of_a_client_that_leaves_while_its_prompt_is_read_is_free_withi
         left = asked.leave()
     freed = await_busy(program, "slow", 0) - left
     print(f"prefill: the slot was free after {freed:.2f} s")
-    assert freed < FREE_S
     (record,) = await_usage(program, user)
     assert (record["outcome"], record["completion_tokens"]) == ("cancelled", 0)
     assert record["prompt_tokens"] > 1000
+    in_time(freed, FREE_S)
 
 
 @pytest.mark.parametrize("stream", [True, False])

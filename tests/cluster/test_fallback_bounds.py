@@ -51,7 +51,7 @@ async def test_who_is_silent_gives_way_after_the_bound_and_one_stream_is_told(
     seen = await asked(world, surface, stream=stream)
     answered_away(world, seen, CLAUDE)
     assert seen.record["duration_ms"] < 10_000
-    eventually(lambda: world.stage.busy() == 0, "the engine was told to stop", 5)
+    eventually(lambda: world.stage.busy() == 0, "the engine was told to stop", 15)
     receipt = world.stage.program.get(f"/admin/v1/requests/{seen.answer.request_id}")["receipt"]
     assert receipt["hops"] == ["fake:timeout"]
     assert "no answer within 3 s" in receipt["attempts"][0]["error"]
@@ -188,7 +188,7 @@ async def test_who_leaves_while_the_first_is_asked_is_not_passed_on(world: Abroa
     record = await asyncio.to_thread(record_of, world.stage.program, name)
     assert (record["outcome"], record["model"]) == ("cancelled", "fake")
     assert not world.anthropic.requests
-    eventually(lambda: world.stage.busy() == 0, "the engine was told to stop", 5)
+    eventually(lambda: world.stage.busy() == 0, "the engine was told to stop", 15)
 
 
 @pytest.mark.parametrize("model", ["fake", CLAUDE])

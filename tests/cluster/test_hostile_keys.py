@@ -99,7 +99,7 @@ def test_a_revoked_key_is_refused_at_once(program: Program) -> None:
 def test_an_expired_key_is_refused(program: Program) -> None:
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
     key = program.create_key("guest", expires_at=soon.isoformat())
-    eventually(lambda: chat(program, bearer(key)).status_code == 401, "the key expires", within=5)
+    eventually(lambda: chat(program, bearer(key)).status_code == 401, "the key expires")
     assert "expired" in chat(program, bearer(key)).json()["error"]["message"]
 
 
@@ -191,7 +191,7 @@ def test_a_join_token_expires(program: Program) -> None:
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=0.5)
     token = invite(program, expires_at=soon.isoformat())
     expired = jwt.decode(token, options={"verify_signature": False})["exp"]
-    eventually(lambda: datetime.datetime.now(datetime.UTC).timestamp() > expired + 1, "it expires", within=5)
+    eventually(lambda: datetime.datetime.now(datetime.UTC).timestamp() > expired + 1, "it expires")
     assert_refused_node(register(program, token))
 
 

@@ -187,7 +187,7 @@ def test_a_leader_that_fails_and_dies_says_why_without_it(program: Program, cana
         assert client.get("/v1/models").status_code == 200
     leader = program.process("leader")
     leader.send_signal(signal.SIGABRT)
-    leader.wait(10)
+    leader.wait(30)
     eventually(program.ready, "the leader is started again")
     assert "SIGABRT" in program.said() or "signal 6" in program.said()
     assert secret(canary) not in program.log.read_bytes()

@@ -232,7 +232,7 @@ def test_a_body_to_an_admin_route_that_is_framed_wrongly_is_refused(program: Pro
 def test_a_body_to_an_admin_route_that_stops_arriving_times_out(program: Program) -> None:
     before = clients(program)
     assert admin_body(program, b'5\r\n{"a"').status == 408
-    eventually(lambda: clients(program) <= before, "its connection is closed", 10)
+    eventually(lambda: clients(program) <= before, "its connection is closed")
 
 
 def test_a_client_that_leaves_in_a_body_to_an_admin_route_is_no_failure_of_ours(program: Program) -> None:
@@ -254,7 +254,7 @@ def test_who_reads_no_answers_is_not_read_from_either_and_may_leave(program: Pro
             while time.monotonic() < until:
                 connection.sendall(one)
         assert program.process("leader").memory_info().rss < size + 50 * 2**20
-    eventually(lambda: clients(program) <= before, "it was noticed that it has gone", 5)
+    eventually(lambda: clients(program) <= before, "it was noticed that it has gone")
 
 
 def test_thousands_of_requests_at_once_are_answered_as_far_as_they_are_let_in(program: Program) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.asking import Asked, await_busy, await_usage, engine_of, records, slow_model
 from tests.cluster.program import Program, eventually, running
+from tests.timing import in_time, timed
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,7 @@ def test_the_idle_leader_and_agent_stay_small(program: Program):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@timed
 def test_a_stop_lets_streams_finish_refuses_new_requests_and_leaves_no_engine(
     program: Program, how: signal.Signals
 ):
@@ -119,7 +121,7 @@ def test_a_stop_lets_streams_finish_refuses_new_requests_and_leaves_no_engine(
         cut = long.everything()
     assert '"error"' in cut
     assert "[DONE]" not in cut
-    assert parent.wait(30) == 0
+    assert parent.wait(60) == 0
     print(f"stopped in {time.monotonic() - began:.1f} s")
     assert engine_pids(program) == set()
     assert records(program) == []
@@ -127,7 +129,7 @@ def test_a_stop_lets_streams_finish_refuses_new_requests_and_leaves_no_engine(
     program.start()
     eventually(lambda: serves(program), "slow is served")
     print(f"warm start: first token after {time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 20
+    in_time(time.monotonic() - began, 20)
 
 
 def refusal(program: Program) -> httpx.Response | None:
@@ -135,10 +137,9 @@ def refusal(program: Program) -> httpx.Response | None:
     return answer if answer.status_code != 200 else None
 
 
+@timed
 def test_a_warm_start_has_its_first_token_soon(program: Program):
-    """The better of two starts: other work on the machine must not count."""
-    took = min(warm_start(program), warm_start(program))
-    assert took < 10
+    in_time(warm_start(program), 10)
 
 
 def warm_start(program: Program) -> float:
@@ -158,7 +159,7 @@ def test_down_ends_everything(program: Program):
     done = program.cli("down")
     assert done.returncode == 0, done.stderr
     assert program.parent is not None
-    assert program.parent.wait(10) == 0
+    assert program.parent.wait(60) == 0
     assert engine_pids(program) == set()
     assert program.cli("down").returncode == 0
 

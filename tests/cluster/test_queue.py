@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster.asking import Asked, await_busy, await_stage, slow_model
 from tests.cluster.program import Program, eventually, running
+from tests.timing import in_time, timed
 from tests.tiny_models import tiny_model
 
 DEPTH, WAIT_S, COOLDOWN_S = 3, 14, 2
@@ -61,36 +62,42 @@ def test_a_full_queue_refuses_with_503_and_a_time_to_come_back(program: Program,
         asked.leave()
 
 
+@timed
 def test_a_stream_in_line_hears_something_and_is_told_when_it_takes_too_long(program: Program, holder: Asked):
     with Asked(program, "slow", stream=False) as whole, Asked(program, "slow") as asked:
-        asked.until(b"\r\n\r\n", within=5)
+        asked.until(b"\r\n\r\n", within=30)
         headers = time.monotonic() - asked.began
-        asked.until(b'"delta":{}', within=3)
-        assert 1.0 < headers < 4.0
-        said = asked.until(b'"error"', within=WAIT_S + 3)
+        asked.until(b'"delta":{}', within=30)
+        assert headers > 1.0
+        said = asked.until(b'"error"', within=WAIT_S + 30)
         waited = time.monotonic() - asked.began
         refused = whole.everything()
     print(f"headers after {headers:.1f} s, given up after {waited:.1f} s")
     assert said.count(b'"delta":{}') == 2  # at 2 s and at 12 s
-    assert WAIT_S - 1 <= waited < WAIT_S + 2
+    assert waited >= WAIT_S - 1
     assert b"[DONE]" not in said
     assert b"all its slots are busy" in said
     assert refused.startswith("HTTP/1.1 503"), refused
     assert "retry-after: " in refused.lower()
+    in_time(headers, 4.0)
+    in_time(waited, WAIT_S + 2)
 
 
+@timed
 def test_a_model_loads_for_its_first_request_and_goes_when_nobody_asks(program: Program):
-    program.post("/admin/v1/models", {"ref": f"file:{tiny_model(mode='text')}", "id": "rare"})
-    eventually(lambda: program.model_state("rare") == "installed", "rare is installed")
-    answer = program.chat("rare")
+    rare = f"rare-{time.monotonic_ns()}"
+    program.post("/admin/v1/models", {"ref": f"file:{tiny_model(mode='text')}", "id": rare})
+    eventually(lambda: program.model_state(rare) == "installed", "rare is installed")
+    answer = program.chat(rare)
     assert answer.status_code == 200, answer.text
     print(f"loaded and answered in {answer.elapsed.total_seconds():.2f} s")
     used = time.monotonic()
-    eventually(lambda: program.model_state("rare") == "installed", "rare is unloaded")
+    eventually(lambda: program.model_state(rare) == "installed", "rare is unloaded")
     idle = time.monotonic() - used
     print(f"unloaded after {idle:.1f} s")
-    assert COOLDOWN_S - 0.5 <= idle < COOLDOWN_S + 5
-    assert all("rare" not in engine.cmdline() for engine in program.engines())
+    in_time(COOLDOWN_S - idle, 0.5)  # else it was looked at too late
+    assert all(rare not in engine.cmdline() for engine in program.engines())
+    in_time(idle, COOLDOWN_S + 5)
 
 
 def test_a_model_that_serves_a_request_is_never_unloaded(program: Program):

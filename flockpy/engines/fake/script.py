@@ -59,3 +59,5 @@ class Counters(msgspec.Struct):
     cancelled: int = 0
     busy: int = 0
     waiting: int = 0
+    chunks: int = 0
+    """Sent in streams since it was told its script."""

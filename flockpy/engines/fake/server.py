@@ -134,7 +134,7 @@ class _Connection(asyncio.Protocol):
             return self._json(200, engine.counters)
         if path == "/fake/script":
             engine.script = msgspec.json.decode(request.body, type=Script)
-            engine.counters.requests = 0
+            engine.counters.requests = engine.counters.chunks = 0
             return self._json(200, engine.script)
         if path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings"):
             return await self._infer(path, request)
@@ -209,6 +209,7 @@ class _Connection(asyncio.Protocol):
                 return self._break(fault)
             self._transport.write(b"%x\r\n%s\r\n" % (len(event), event))
             sent += 1
+            self._engine.counters.chunks += 1
         self._transport.write(b"0\r\n\r\n")
         if self._engine.script.closes_after_stream:
             self._transport.close()

@@ -17,7 +17,7 @@ async def test_a_closed_pipe_means_that_the_parent_is_gone():
         await asyncio.sleep(0)
     assert not task.done()
     os.close(write)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     os.close(read)
 
 

@@ -89,5 +89,5 @@ async def test_a_leader_that_stops_before_its_node_came_does_not_wait_for_it():
     waiting = asyncio.create_task(install.ensure_demo_model(cluster, MemoryMeta()))
     await asyncio.sleep(0)
     cluster.close()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     assert dict(cluster.state.models) == {}

@@ -76,7 +76,7 @@ async def test_a_failed_block_leaves_nothing_behind(database: Database):
 async def test_readers_go_on_while_a_writer_is_busy(database: Database):
     async def busy(session: AsyncSession) -> str | None:
         await add_a_value(session)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             return await MetaTable(database).get("k")
 
     assert await database.write(busy) is None

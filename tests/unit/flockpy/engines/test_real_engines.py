@@ -53,7 +53,7 @@ async def running(
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await ready(driver, process, client, log)
             yield process, client
         finally:
@@ -93,7 +93,7 @@ async def test_a_real_engine_serves_and_stops_when_told(
         foreign = await client.get(driver.health_path, headers={"origin": "http://elsewhere.example"})
         assert foreign.headers.get("access-control-allow-origin") != "http://elsewhere.example"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("driver", ENGINES)
