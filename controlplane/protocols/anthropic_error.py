@@ -32,22 +32,27 @@ def status(error: FlockError) -> int:
 
 
 def error_body(error: FlockError) -> bytes:
-    """``{"type": "error", "error": {"type", "message"}}``."""
+    """``{"type": "error", "error": {"type", "message"}}``. An engine that died is told as overloaded: some clients ask
+    again for nothing else."""
     code = status(error)
     if isinstance(error, LeaderRefused):  # what is overloaded, Claude Code asks again whatever a header says
         return _body("api_error", error)
+    if isinstance(error, EngineDied):
+        code = _OVERLOADED
     return _body(_TYPES.get(code, "invalid_request_error" if code < 500 else "api_error"), error)
 
 
 def error_event(error: FlockError) -> bytes:
-    """The event that ends a stream that cannot go on. An engine that died is told as overloaded: some clients ask
-    again for nothing else, once a stream has begun and no status can say it."""
-    body = _body("overloaded_error", error) if isinstance(error, EngineDied) else error_body(error)
-    return b"event: error\ndata: %b\n\n" % body
+    """The event that ends a stream that cannot go on. Continue knows what it may ask again by a word in the message,
+    and no type."""
+    if isinstance(error, EngineDied):
+        return b"event: error\ndata: %b\n\n" % _body("overloaded_error", error, "Overloaded: ")
+    return b"event: error\ndata: %b\n\n" % error_body(error)
 
 
-def _body(kind: str, error: FlockError) -> bytes:
-    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": _message(error)}})
+def _body(kind: str, error: FlockError, before: str = "") -> bytes:
+    message = before + _message(error)
+    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
 
 
 def _message(error: FlockError) -> str:

@@ -39,6 +39,7 @@ AGENTS = {
     ),
     "qwen-code": Agent("qwen-code", lambda p, w, s: run_qwen_code(p, w, s, READ), repeats=False),
     "continue": Agent("continue", lambda p, w, s: run_continue(p, w, s, READ)),
+    "continue-messages": Agent("continue", lambda p, w, s: run_continue(p, w, s, READ, "anthropic")),
     "aider": Agent(
         "aider",
         lambda p, w, s: run_aider(p, w, s, "Please do flock-task:edit:out.txt"),

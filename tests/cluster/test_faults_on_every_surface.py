@@ -15,7 +15,7 @@ TEXT = "one two three four five six"
 CALL = {"tool_call": '{"city": "Paris, the one in France"}', "tool_pieces": 6}
 CODES = {  # what an engine's own failure is called, with a status and within a stream
     "chat": ("engine_died", "engine_died"),
-    "messages": ("api_error", "overloaded_error"),
+    "messages": ("overloaded_error", "overloaded_error"),
     "responses": ("engine_died", "rate_limit_exceeded"),
 }
 UNREACHABLE = {

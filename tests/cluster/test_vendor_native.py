@@ -21,7 +21,7 @@ TOLD = {
     400: "invalid_request_error",
     404: "overloaded_error",
     429: "overloaded_error",
-    502: "api_error",
+    502: "overloaded_error",
     503: "overloaded_error",
 }
 

@@ -37,7 +37,7 @@ SURFACE = MessagesSurface()
         (BodyTooLarge("no"), 413, "request_too_large", anthropic.APIStatusError),
         (QuotaSpent("no"), 429, "rate_limit_error", anthropic.RateLimitError),
         (FlockError("no"), 500, "api_error", anthropic.InternalServerError),
-        (EngineDied("no"), 502, "api_error", anthropic.InternalServerError),
+        (EngineDied("no"), 502, "overloaded_error", anthropic.InternalServerError),
         (Overloaded("no"), 529, "overloaded_error", anthropic.APIStatusError),
         (EngineUnreachable("no"), 529, "overloaded_error", anthropic.APIStatusError),
     ],
