@@ -4,11 +4,11 @@ from typing import Final
 
 import msgspec
 
-from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
+from controlplane.egress.base import CHATS, NO_FIELDS, Headers, Manner, Posting, Question
 from controlplane.egress.verdict import verdict
 from controlplane.protocols import anthropic_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
-from controlplane.protocols.base import UNREADABLE, rewrite
+from controlplane.protocols.base import UNREADABLE, Fields, rewrite
 from controlplane.tenants.model import Surface as SurfaceName
 from flockpy.errors import FlockError
 
@@ -38,7 +38,7 @@ class Anthropic:
     def claims(self, model: str) -> bool:
         return model.startswith("claude-") and "@" not in model
 
-    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
+    def manner(self, surface: SurfaceName, model: str, fields: Fields = NO_FIELDS) -> Manner | None:
         if surface == "messages":
             return "native"
         return "translated" if surface in CHATS else None

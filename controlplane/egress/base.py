@@ -19,6 +19,7 @@ Manner = Literal["native", "translated"]
 """How a client's protocol reaches a vendor: as it is, or through the neutral form."""
 CHATS: Final[frozenset[SurfaceName]] = frozenset({"chat", "messages", "ollama", "responses"})
 """Surfaces that hold conversations: all of them have a neutral form."""
+NO_FIELDS: Final[Fields] = {}
 
 
 class Unframe(Protocol):
@@ -77,8 +78,9 @@ class Vendor(Protocol):
         """Whether a model's name is of the form that this vendor's ids have."""
         ...
 
-    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
-        """How requests of a surface reach a model; None when they cannot."""
+    def manner(self, surface: SurfaceName, model: str, fields: Fields = NO_FIELDS) -> Manner | None:
+        """How requests of a surface reach a model; None when they cannot. `fields`: those of the request in question,
+        where the model may take it only in another protocol."""
         ...
 
     async def posting(self, question: Question) -> Posting:

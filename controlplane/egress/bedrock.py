@@ -16,12 +16,12 @@ import msgspec
 
 from controlplane.egress.aws import Credentials
 from controlplane.egress.aws_streams import ConverseUnframe, MessagesUnframe
-from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question, Unframe
+from controlplane.egress.base import CHATS, NO_FIELDS, Headers, Manner, Posting, Question, Unframe
 from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols import converse_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
-from controlplane.protocols.base import UNREADABLE, rewrite
+from controlplane.protocols.base import UNREADABLE, Fields, rewrite
 from controlplane.protocols.converse_decoder import ConverseDecoder
 from controlplane.protocols.ir import Reader, Request
 from controlplane.protocols.media import refuse_remote
@@ -92,7 +92,7 @@ class Bedrock:
     def claims(self, model: str) -> bool:
         return _MODEL.fullmatch(model) is not None
 
-    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
+    def manner(self, surface: SurfaceName, model: str, fields: Fields = NO_FIELDS) -> Manner | None:
         if surface not in CHATS or _SILENT.search(model):
             return None
         return "native" if surface == "messages" and _ANTHROPIC.match(model) else "translated"

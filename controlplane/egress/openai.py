@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from controlplane.egress.base import Headers, Manner, Posting, Question
+from controlplane.egress.base import NO_FIELDS, Headers, Manner, Posting, Question
+from controlplane.egress.openai_chat import refused_as_it_is
 from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols.base import Fields, decode, rewrite
 from controlplane.protocols.ir import Reader, Request
@@ -66,13 +67,14 @@ class OpenAI:
     def claims(self, model: str) -> bool:
         return _CLAIMED.match(model) is not None
 
-    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
+    def manner(self, surface: SurfaceName, model: str, fields: Fields = NO_FIELDS) -> Manner | None:
         kind = _kind(model)
         if kind != "chat" or surface in ("embeddings", "transcriptions", "rerank"):
             return "native" if surface == kind else None
         if surface in ("messages", "ollama") or (surface == "chat" and _ONLY_RESPONSES.match(model)):
             return "translated"
-        return "native"
+        elsewhere = surface == "chat" and (_ONLY_RESPONSES.match(model) or refused_as_it_is(model, fields))
+        return "translated" if elsewhere else "native"
 
     async def posting(self, question: Question) -> Posting:
         if question.request is not None:

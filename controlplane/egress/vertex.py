@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from controlplane.egress.base import CHATS, Headers, Manner, Posting, Question
+from controlplane.egress.base import CHATS, NO_FIELDS, Headers, Manner, Posting, Question
 from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.google import TokenSource
 from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols import gemini_dialect
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import UNREADABLE, rewrite
+from controlplane.protocols.base import UNREADABLE, Fields, rewrite
 from controlplane.protocols.gemini_decoder import GeminiDecoder
 from controlplane.protocols.ir import Reader
 from controlplane.tenants.model import Surface as SurfaceName
@@ -96,7 +96,7 @@ class Vertex:
     def claims(self, model: str) -> bool:
         return _MODEL.fullmatch(model) is not None
 
-    def manner(self, surface: SurfaceName, model: str) -> Manner | None:
+    def manner(self, surface: SurfaceName, model: str, fields: Fields = NO_FIELDS) -> Manner | None:
         if surface not in CHATS or not self.claims(model) or _EMBEDDING.search(model):
             return None
         return "native" if surface == "messages" and model.startswith("claude-") else "translated"

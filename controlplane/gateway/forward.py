@@ -1,6 +1,7 @@
 """One try on one engine: send the request, bring the answer back, settle before the client can have seen its end."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -10,8 +11,9 @@ from controlplane.gateway.call import Attempt
 from controlplane.gateway.job import ClientGone, Job
 from controlplane.gateway.outbound import outbound
 from controlplane.gateway.stream import Fixes, Progress, Tap
+from controlplane.protocols import half_event
 from controlplane.protocols.assembly import assemble, can_assemble
-from controlplane.protocols.base import Usage
+from controlplane.protocols.base import Surface, Usage
 from controlplane.protocols.translated import Neutral, Retold
 from controlplane.routing.policy import RouteDecision
 from flockpy.clock import Clock
@@ -195,9 +197,14 @@ class Forwarder:
             elif not tap.done:
                 raise ExchangeBroken("it ended its answer half way", answered=True)
         except ExchangeBroken:
-            reply.half = tap.half()
+            reply.last_words = partial(_last_words, call.surface, tap.half())
             raise
         reply.end_stream(tap.rest())
+
+
+def _last_words(surface: Surface, half: bytes, error: FlockError) -> bytes:
+    """What ends a stream with an error, after the `half` of an event."""
+    return half_event.ending(half, surface.error(error)) + surface.stream_error(error)
 
 
 def _too_long(job: Job, context_window: int) -> bool:

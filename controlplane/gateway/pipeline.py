@@ -110,7 +110,7 @@ class Pipeline:
         if not route.vendor:
             mends = not (self._unmended and self._unmended & {route.model_id, "*"})
             return to_cluster(surface, inbound, body, route, mends=mends)
-        manner = self._vendors.manner(surface, route)
+        manner = self._vendors.manner(surface, route, inbound.fields)
         if manner == "native" and told:
             manner = "translated"
         return to_vendor(surface, inbound, body, route, manner)

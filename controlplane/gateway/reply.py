@@ -2,11 +2,11 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from controlplane.gateway.asked import Asked
-from controlplane.protocols import half_event
 from controlplane.protocols.ir import Encoder, Failure
 from flockpy.errors import FlockError, LeaderRefused, MethodNotAllowed, NotFound, QuotaSpent, Unauthenticated
 
@@ -22,8 +22,8 @@ _FINAL: Final = (Unauthenticated, QuotaSpent, NotFound, LeaderRefused)
 
 class Reply:
     """What a call says to its client. `started`: the status line is out, so errors must go in-band. `encoder`: that
-    of a translated stream. `passed`: header lines of a vendor's answer, for its client. `half`: the beginning of an
-    event that its client has, and whose end will not come."""
+    of a translated stream. `passed`: header lines of a vendor's answer, for its client. `last_words`: how a stream
+    that passed as it was is ended by an error, where what passed says how; else its surface knows."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -31,7 +31,7 @@ class Reply:
         self.started = False
         self.encoder: Encoder | None = None
         self.passed = b""
-        self.half = b""
+        self.last_words: Callable[[FlockError], bytes] | None = None
         self._last = self._said = asked.call.started
 
     def push(self, data: bytes, now: float) -> "asyncio.Future[None] | None":
@@ -78,9 +78,7 @@ class Reply:
             if encoder := self.encoder:
                 said = encoder.feed((Failure(error),)) + encoder.end()
             else:
-                said = surface.stream_error(error)
-                if self.half:
-                    said = half_event.ending(self.half, surface.error(error)) + said
+                said = (self.last_words or surface.stream_error)(error)
             self._asked.end(said)
             return
         self.started = True

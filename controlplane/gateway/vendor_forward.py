@@ -3,11 +3,12 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from controlplane.egress.base import Manner, Posting, Question, Vendor
+from controlplane.egress.base import NO_FIELDS, Manner, Posting, Question, Vendor
 from controlplane.egress.left_out import left_out
 from controlplane.egress.troubles import Troubles
 from controlplane.gateway import translate
@@ -18,7 +19,8 @@ from controlplane.gateway.stream import Events, Tap
 from controlplane.gateway.vendor_heads import asked_headers, head_of, passed_headers
 from controlplane.gateway.vendor_refusal import Refused, refusal, unreadable
 from controlplane.gateway.vendor_stream import Heard, Unframed
-from controlplane.protocols.base import Surface, read_fields
+from controlplane.protocols import responses
+from controlplane.protocols.base import Fields, Surface, read_fields
 from controlplane.protocols.translated import Neutral
 from controlplane.routing.table import Route
 from flockpy.clock import Clock
@@ -42,9 +44,9 @@ class VendorForwarder:
         self._troubles = troubles
         self._clock = clock
 
-    def manner(self, surface: Surface, route: Route) -> Manner | None:
-        """How requests of a surface reach a vendor's model; None when they cannot."""
-        return self._vendors[route.vendor].manner(surface.name, route.model_id)
+    def manner(self, surface: Surface, route: Route, fields: Fields = NO_FIELDS) -> Manner | None:
+        """How requests of a surface, or the one of these `fields`, reach a vendor's model; None when they cannot."""
+        return self._vendors[route.vendor].manner(surface.name, route.model_id, fields)
 
     async def serve(self, job: Job) -> None:
         """Raises FlockError, Refused, ClientGone."""
@@ -151,16 +153,21 @@ class VendorForwarder:
             _settle_at_the_end(job, heard, tap)
             return reply.push(out, now) if out else None
 
-        await exchange.relay(pass_on, lambda: reply.breathe(monotonic()))
-        if last := events.feed(hush.rest()):
-            tell(last)
-        rest = events.rest()
-        if tap:
-            rest = tap.feed(rest) + tap.rest()
-        failed = heard.failure is not None if heard else bool(tap and tap.failure())
-        _settle_at_the_end(job, heard, tap)
-        if not failed and not (heard.done if heard else tap and tap.done):
-            raise ExchangeBroken("it ended its answer half way", answered=True)
+        try:
+            await exchange.relay(pass_on, lambda: reply.breathe(monotonic()))
+            if last := events.feed(hush.rest()):
+                tell(last)
+            rest = events.rest()
+            if tap:
+                rest = tap.feed(rest) + tap.rest()
+            failed = heard.failure is not None if heard else bool(tap and tap.failure())
+            _settle_at_the_end(job, heard, tap)
+            if not failed and not (heard.done if heard else tap and tap.done):
+                raise ExchangeBroken("it ended its answer half way", answered=True)
+        except (ExchangeBroken, FlockError):
+            if heard and call.surface.name == "responses":
+                reply.last_words = partial(responses.cut_short, heard.first, heard.last)
+            raise
         reply.end_stream(rest)
 
     async def _whole(self, job: Job, posting: Posting, answer: Head, exchange: Exchange) -> None:

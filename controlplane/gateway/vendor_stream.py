@@ -9,7 +9,7 @@ from flockpy.errors import FlockError
 
 class Heard:
     """Feed it what passes. `events` counts what a token each may have made; `done`: the answer is complete; `usage` is
-    the vendor's last word on it, `failure` what ended it."""
+    the vendor's last word on it, `failure` what ended it. `first` and `last` are pieces of it."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -17,8 +17,10 @@ class Heard:
         self.done = False
         self.usage: Usage | None = None
         self.failure: FlockError | None = None
+        self.first = self.last = b""
 
     def feed(self, data: bytes) -> None:
+        self.first, self.last = self.first or data, data
         self._hear(self._reader.feed(data))
 
     def whole(self, body: bytes) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import openai
 import pytest
 
 from tests.cluster.abroad import CODEX, GPT, Abroad, abroad, asked
@@ -98,6 +99,35 @@ async def test_a_response_that_fails_in_the_vendors_words_is_passed_on(world: Ab
     assert b"event: error" not in answer.body
     assert (told.error, told.message) == ("server_error", "no more")
     assert record["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("within", ["start", "text", "arguments"])
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+async def test_a_response_that_breaks_off_has_failed(world: Abroad, kind: Any, within: Any):
+    """Under its own id, without which the SDKs take the event for that of another response."""
+    world.behave(turn=CALLS, fault=Fault(kind, within=within), split=4, start_s=0.3)
+    answer, _, _ = await asked(world.stage, SURFACES["responses"], model=GPT, stream=True, tools=True)
+    events = [json.loads(line[6:]) for line in answer.body.split(b"\n") if line.startswith(b"data: ")]
+    first, *_, before, error, last = events
+    assert [first["type"], error["type"], last["type"]] == ["response.created", "error", "response.failed"]
+    assert [error["sequence_number"], last["sequence_number"]] == [
+        before["sequence_number"] + n for n in (1, 2)
+    ]
+    assert (last["response"]["id"], last["response"]["status"]) == (first["response"]["id"], "failed")
+    assert "broke off" in last["response"]["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+def test_a_response_that_breaks_off_is_raised_by_the_sdk(world: Abroad, kind: Any):
+    world.behave(turn=CALLS, fault=Fault(kind, within="text"), split=4, start_s=0.3)
+    url = f"{world.stage.program.url}/v1"
+    with (
+        openai.OpenAI(base_url=url, api_key=world.stage.key, max_retries=0) as client,
+        client.responses.stream(model=GPT, input="two words") as stream,
+        pytest.raises(openai.APIError, match="broke off") as raised,
+    ):
+        list(stream)
+    assert (raised.value.type, raised.value.code) == ("server_error", "rate_limit_exceeded")
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "error"])

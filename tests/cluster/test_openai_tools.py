@@ -232,8 +232,10 @@ def test_tokens_are_estimated_and_said_to_be(world: Abroad, of_anthropic: Any):
 async def test_what_the_sdks_make_of_errors(world: Abroad, of_openai: Any, of_anthropic: Any):
     world.behave()
     with pytest.raises(openai.BadRequestError) as refused:
-        of_openai.chat.completions.create(model=GPT, messages=[{"role": "user", "content": "hi"}], stop=["x"])
-    assert (refused.value.param, refused.value.code) == ("stop", "unsupported_parameter")
+        of_openai.chat.completions.create(
+            model=GPT, messages=[{"role": "user", "content": "hi"}], frequency_penalty=0.5
+        )
+    assert (refused.value.param, refused.value.code) == ("frequency_penalty", "unsupported_value")
     with pytest.raises(openai.NotFoundError):
         of_openai.responses.create(model="gpt-9", input="hi")
     with pytest.raises(anthropic.NotFoundError):

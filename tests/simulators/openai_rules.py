@@ -141,7 +141,8 @@ def _sampling(body: Body, effort: str | None, words: str) -> Iterator[Refusal]:
     if not reasons(body["model"]) or (effort == "none" and QUIET.match(body["model"])):
         return
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"):
-        if body.get(name) not in (None, 1, False):
+        usual = (None, 1) if name in ("temperature", "top_p") else (None, 0)
+        if body.get(name) not in usual:
             yield Refusal(words.format(name=name, value=body[name]), name, "unsupported_value")
 
 

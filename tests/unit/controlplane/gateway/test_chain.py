@@ -58,7 +58,7 @@ class Models:
         self.given_up: list[str] = []
         self.events = 0
 
-    def manner(self, surface: Any, route: Route) -> str | None:
+    def manner(self, surface: Any, route: Route, fields: Any = None) -> str | None:
         return None if route.vendor == "mute" else "translated"
 
     async def serve(self, job: Any) -> None:
