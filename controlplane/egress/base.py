@@ -54,7 +54,7 @@ class Posting(msgspec.Struct, frozen=True):
 
     `reader` makes what reads the answer: to tell it anew, or, where the protocol is the client's, to see what was
     used. None: the client's own surface knows how to read it. `hide_usage`: the client did not ask for the usage that
-    the stream will end with.
+    the stream will end with. `left_out`: what of the client's own body is not in it.
     """
 
     url: str
@@ -63,6 +63,7 @@ class Posting(msgspec.Struct, frozen=True):
     reader: Callable[[], Reader] | None
     unframe: Callable[[], Unframe] | None = None
     hide_usage: bool = False
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Posting({self.url})"

@@ -45,6 +45,7 @@ _SILENT: Final = re.compile(
 )
 """Models that hold no conversation."""
 _VERSION: Final = "bedrock-2023-05-31"
+_EAGER: Final = "fine-grained-tool-streaming-2025-05-14"
 _BETAS: Final[Mapping[str, str]] = {
     name: name
     for name in (
@@ -56,7 +57,7 @@ _BETAS: Final[Mapping[str, str]] = {
         "context-management-2025-06-27",
         "dev-full-thinking-2025-05-14",
         "effort-2025-11-24",
-        "fine-grained-tool-streaming-2025-05-14",
+        _EAGER,
         "interleaved-thinking-2025-05-14",
         "mid-conversation-output-config-2026-07-01",
         "mid-conversation-tool-changes-2026-07-01",
@@ -98,12 +99,12 @@ class Bedrock:
         return "native" if surface == "messages" and _ANTHROPIC.match(model) else "translated"
 
     async def posting(self, question: Question) -> Posting:
-        model, stream = question.model, question.stream
+        model, stream, left_out = question.model, question.stream, ()
         if not self.claims(model):  # it becomes a part of the address
             raise BadRequest(f"{model[:100]!r} is no id of a model of Bedrock's", field="model")
         if _ANTHROPIC.match(model):
             operation = "invoke-with-response-stream" if stream else "invoke"
-            body = _messages(question)
+            body, left_out = _messages(question)
             reader: Callable[[], Reader] = MessagesDecoder
             unframe: Callable[[], Unframe] = MessagesUnframe
         else:
@@ -116,7 +117,7 @@ class Bedrock:
         accept = b"application/vnd.amazon.eventstream" if stream else _JSON
         headers: Headers = ((b"content-type", _JSON), (b"accept", accept))
         headers = await self._credentials.signed(url, self._region, headers, body)
-        return Posting(url, headers, body, reader, unframe if stream else None)
+        return Posting(url, headers, body, reader, unframe if stream else None, left_out=left_out)
 
     async def counting(self, question: Question) -> Posting | None:
         return None
@@ -149,14 +150,17 @@ def _checked(request: Request | None) -> Request:
     return request
 
 
-def _messages(question: Question) -> bytes:
+def _messages(question: Question) -> tuple[bytes, tuple[str, ...]]:
     """The body of InvokeModel: the vendor's own, but for whether it streams, and with what its headers say
-    elsewhere."""
+    elsewhere. And what is left out of it."""
     if question.request is not None:
         _checked(question.request)
-    fields = messages_fields(question, question.model)
-    fields.pop("stream", None)
+    told = messages_fields(question, question.model)
+    told.fields.pop("stream", None)
     changes: dict[str, object] = {"anthropic_version": _VERSION}
-    if flags := betas(question.headers, _BETAS):
+    flags = betas(question.headers, _BETAS)
+    if told.eager and _EAGER not in flags:
+        flags.append(_EAGER)
+    if flags:
         changes["anthropic_beta"] = flags
-    return rewrite(fields, changes)
+    return rewrite(told.fields, changes), told.left_out

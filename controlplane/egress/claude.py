@@ -6,22 +6,23 @@ import msgspec
 
 from controlplane.egress.base import Headers, Question
 from controlplane.protocols import anthropic_dialect
+from controlplane.protocols.anthropic_clouds import Portable, portable
 from controlplane.protocols.anthropic_instructions import told_by_the_user
-from controlplane.protocols.base import Fields, read_fields
+from controlplane.protocols.base import read_fields
 
 
-def messages_fields(question: Question, model: str) -> Fields:
+def messages_fields(question: Question, model: str) -> Portable:
     """The top level of a Messages body, without the model, which stands in the address. `model` is the vendor's name
     for it."""
     if question.request is not None:
         body = anthropic_dialect.render_request(question.request, model=model, stream=question.stream)
-        fields = read_fields(body)
+        told = Portable(read_fields(body))
     else:
-        fields = dict(told_by_the_user(question.fields))
+        told = portable(dict(told_by_the_user(question.fields)))
         if question.max_tokens is not None:
-            fields.setdefault("max_tokens", msgspec.Raw(b"%d" % question.max_tokens))
-    fields.pop("model", None)
-    return fields
+            told.fields.setdefault("max_tokens", msgspec.Raw(b"%d" % question.max_tokens))
+    told.fields.pop("model", None)
+    return told
 
 
 def betas(headers: Headers, offered: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from controlplane.egress.claude import betas, messages_fields
 from controlplane.egress.google import TokenSource
 from controlplane.egress.verdict import OWNER, verdict
 from controlplane.protocols import gemini_dialect
+from controlplane.protocols.anthropic_clouds import portable
 from controlplane.protocols.anthropic_decoder import MessagesDecoder
 from controlplane.protocols.anthropic_instructions import told_by_the_user
 from controlplane.protocols.base import UNREADABLE, Fields, rewrite
@@ -106,8 +107,9 @@ class Vertex:
             raise BadRequest(f"model: {question.model[:100]!r} is no name of a model there", field="model")
         # The versions of the API are those that the vendors' own clients use.
         if question.model.startswith("claude-"):
-            path, body = _claude(question)
-            return await self._posting("v1", path, body, MessagesDecoder, _betas(question.headers))
+            path, body, left_out = _claude(question)
+            posting = await self._posting("v1", path, body, MessagesDecoder, _betas(question.headers))
+            return msgspec.structs.replace(posting, left_out=left_out)
         path, body = _gemini(question)
         return await self._posting("v1beta1", path, body, GeminiDecoder)
 
@@ -116,7 +118,7 @@ class Vertex:
         if not (self.claims(question.model) and question.model.startswith("claude-") and question.fields):
             return None
         changes = {"model": _dated(question.model), "anthropic_version": _version(question.headers)}
-        body = rewrite(told_by_the_user(question.fields), changes)
+        body = rewrite(portable(told_by_the_user(question.fields)).fields, changes)
         path = "anthropic/models/count-tokens:rawPredict"
         return await self._posting("v1", path, body, MessagesDecoder, _betas(question.headers))
 
@@ -162,11 +164,13 @@ def _gemini(question: Question) -> tuple[str, bytes]:
     return f"google/models/{quote(question.model)}:{method}", body
 
 
-def _claude(question: Question) -> tuple[str, bytes]:
+def _claude(question: Question) -> tuple[str, bytes, tuple[str, ...]]:
+    """Where it is asked, how, and what is left out of that."""
     model = _dated(question.model)
     method = "streamRawPredict" if question.stream else "rawPredict"
-    body = rewrite(messages_fields(question, model), {"anthropic_version": _version(question.headers)})
-    return f"anthropic/models/{quote(model, safe='@')}:{method}", body
+    told = messages_fields(question, model)
+    body = rewrite(told.fields, {"anthropic_version": _version(question.headers)})
+    return f"anthropic/models/{quote(model, safe='@')}:{method}", body, told.left_out
 
 
 def _dated(model: str) -> str:

@@ -72,6 +72,7 @@ class VendorForwarder:
             posting = await vendor.posting(question)
             if question.request is not None:
                 call.dropped = (*call.dropped, *left_out(question.request, posting.body))
+            call.dropped = (*call.dropped, *posting.left_out)
             exchange = await self._client.start(origin_of(posting.url), head_of(posting), posting.body)
             await self._exchange(job, vendor, posting, exchange)
         except ConnectError as error:

@@ -32,6 +32,7 @@ PURE = frozenset(
         "controlplane.protocols.anthropic",
         "controlplane.protocols.anthropic_answer",
         "controlplane.protocols.anthropic_blocks",
+        "controlplane.protocols.anthropic_clouds",
         "controlplane.protocols.anthropic_decoder",
         "controlplane.protocols.anthropic_dialect",
         "controlplane.protocols.anthropic_error",

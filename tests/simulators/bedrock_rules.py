@@ -72,7 +72,16 @@ def messages_complaints(model: str, body: dict[str, Any]) -> Iterator[str]:
         yield "invalid beta flag"
     if not isinstance(body.get("max_tokens"), int):
         yield "max_tokens: Field required"
+    for number, tool in enumerate(body.get("tools") or []):
+        if "eager_input_streaming" in tool:
+            yield f"tools.{number}.custom.eager_input_streaming: Extra inputs are not permitted"
     turns = body.get("messages") or []
+    said = [block for turn in turns if isinstance(turn["content"], list) for block in turn["content"]]
+    inner = [each for block in said if isinstance(block.get("content"), list) for each in block["content"]]
+    system = body.get("system") if isinstance(body.get("system"), list) else []
+    for block in (*(system or ()), *(body.get("tools") or ()), *said, *inner):
+        if "scope" in (block.get("cache_control") or {}):
+            yield "cache_control.ephemeral.scope: Extra inputs are not permitted"
     if not turns:
         yield "messages: at least one message is required"
     for number, turn in enumerate(turns):
