@@ -21,7 +21,7 @@ FlockError
 """
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+([^\s/'\":]*)")
 
@@ -155,12 +155,20 @@ class EngineUnreachable(FlockError):
 
 class LeaderRefused(EngineUnreachable):
     """A vendor refuses the leader's key or account, or it has none. Another model may answer; asking the same one again
-    is no use, so that clients are told not to, and those that do all the same need not wait long."""
+    is no use, so that clients are told not to, and those that do all the same need not wait long. `why` is for whoever
+    runs the leader: its key, its account or its installation."""
 
     retryable = False
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        why: Literal["vendor_auth", "vendor_account", "vendor_setup"] = "vendor_auth",
+    ) -> None:
         super().__init__(message, hint=hint, retry_after=1)
+        self.why = why
 
 
 class EngineDied(FlockError):

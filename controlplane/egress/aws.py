@@ -95,6 +95,7 @@ def botocore(part: str) -> Any:
         raise LeaderRefused(
             "Bedrock needs a library that the leader lacks",
             hint=f"{OWNER}flockpy doctor names the command that installs it",
+            why="vendor_setup",
         ) from None
     # What it logs below that holds session tokens and signatures.
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -71,7 +71,7 @@ class OpenAI:
         kind = _kind(model)
         if kind != "chat" or surface in ("embeddings", "transcriptions", "rerank"):
             return "native" if surface == kind else None
-        if surface in ("messages", "ollama") or (surface == "chat" and _ONLY_RESPONSES.match(model)):
+        if surface in ("messages", "ollama"):
             return "translated"
         elsewhere = surface == "chat" and (_ONLY_RESPONSES.match(model) or refused_as_it_is(model, fields))
         return "translated" if elsewhere else "native"
@@ -102,6 +102,7 @@ class OpenAI:
             return LeaderRefused(
                 "openai: the leader's account has nothing left to spend",
                 hint=f"{OWNER}check the plan and billing of its openai account",
+                why="vendor_account",
             )
         if (
             status == 404 and message and "model" not in message

@@ -38,7 +38,7 @@ def verdict(vendor: str, status: int, message: str, retry_after: int | None) -> 
             hint=f"{OWNER}check its key for {vendor}",
         )
     if status in (402, 403):
-        return LeaderRefused(said, hint="it is a matter of the leader's account")
+        return LeaderRefused(said, hint="it is a matter of the leader's account", why="vendor_account")
     if status == 404 and not message:  # no word of a model: it is not the vendor that says so
         return EngineUnreachable(
             f"{vendor} is not where it is asked: {said}",

@@ -143,6 +143,7 @@ class Vertex:
                 f"{_NAME} does not let the leader's account use this model",
                 hint=f"{OWNER}enable aiplatform.googleapis.com in the project, enable the model in "
                 "its Model Garden, and give the account roles/aiplatform.user",
+                why="vendor_account",
             )
         wait = retry_after if retry_after is not None else _wait(said)
         return verdict(_NAME, status, said.message.replace(self._project, "…"), wait)

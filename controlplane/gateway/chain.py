@@ -19,6 +19,7 @@ from flockpy.errors import (
     EngineDied,
     EngineUnreachable,
     FlockError,
+    LeaderRefused,
     Overloaded,
     QuotaSpent,
     UnknownModel,
@@ -108,7 +109,7 @@ class Chain:
                     told = error if told is None or not _tells_more(told) else told
                 elif route is asked or not isinstance(said, _LIMITS):
                     raise
-                passed = route, "timeout" if isinstance(said, Late) else said.code
+                passed = route, _reason(said)
             else:
                 self._observe(route, began, job.call.first_byte)
                 return
@@ -182,6 +183,14 @@ class Chain:
         if passed and last != call.model:  # else it is named as the one that was asked
             call.hops = (*call.hops, f"{passed[0].model_id}:{passed[1]}")
         return told.error if isinstance(told, Refused) and job.reply.started else told
+
+
+def _reason(error: FlockError) -> str:
+    """Why a model was passed over, as a word. Clients are told that a vendor whose key is wrong is unreachable; whoever
+    runs the leader can mend it."""
+    if isinstance(error, Late):
+        return "timeout"
+    return error.why if isinstance(error, LeaderRefused) else error.code
 
 
 def _tells_more(error: FlockError | Refused) -> bool:

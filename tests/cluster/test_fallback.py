@@ -56,8 +56,8 @@ VENDORS_FAULTS = {
     "429": (Fault("status", status=429, retry_after=7, times=9), "overloaded"),
     "529": (Fault("status", status=529, times=9), "overloaded"),
     "500": (Fault("status", status=500, times=9), "engine_died"),
-    "our key": (Fault("status", status=401, times=9), "engine_unreachable"),
-    "our account": (Fault("status", status=403, times=9), "engine_unreachable"),
+    "our key": (Fault("status", status=401, times=9), "vendor_auth"),
+    "our account": (Fault("status", status=403, times=9), "vendor_account"),
     "drop": (Fault("drop", times=9), "engine_unreachable"),
 }
 
