@@ -156,7 +156,7 @@ async def serve(
             questions=Questions(
                 table=table,
                 installed=lambda: models(cluster.state),
-                counter=Counter(client, VendorCounter(vendor_client, vendors.by_name), table),
+                counter=Counter(client, VendorCounter(vendor_client, vendors.by_name), table, metrics),
             ),
             authenticate=Authenticator(keyring, require_keys=config.auth.require_keys),
             limits=config.limits,

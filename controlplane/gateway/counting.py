@@ -21,6 +21,7 @@ from controlplane.tenants import estimate
 from flockpy.engines import quirks as quirks_of
 from flockpy.errors import Forbidden
 from flockpy.http import Client, HttpError, Silent, origin_of
+from flockpy.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,18 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 
 
 class Counter:
-    """`client`: connections to engines."""
+    """`client`: connections to engines.
 
-    def __init__(self, client: Client, vendors: VendorCounter, table: Callable[[], RoutingTable]) -> None:
+    What is counted is no use of a model: vendors take nothing for it, and it has no usage record, only a metric.
+    """
+
+    def __init__(
+        self, client: Client, vendors: VendorCounter, table: Callable[[], RoutingTable], metrics: Metrics
+    ) -> None:
         self._client = client
         self._vendors = vendors
         self._table = table
+        self._metrics = metrics
 
     async def count(self, call: Call, request: Request, body: bytes, headers: Headers) -> int:
         """Tokens of the prompt that `request` was read from `body` for; `headers` are the client's.
@@ -57,7 +64,7 @@ class Counter:
         route = self._route(call, request, size)
         call.model = route.model_id
         if route.vendor and (count := await self._vendors.count(route, body, headers)) is not None:
-            return count
+            return self._told(route.vendor, count)
         for replica in route.replicas:
             quirks = quirks_of(replica.engine)
             if not quirks.counts_tokens_at or request.raw:
@@ -72,9 +79,13 @@ class Counter:
                 log.warning("%s counted no tokens: %s", replica.engine, error)
                 continue
             if count is not None:
-                return count
+                return self._told(replica.engine, count)
         call.estimated = True
-        return estimate.estimate(estimate.UNKNOWN, size, 0)
+        return self._told("estimate", estimate.estimate(estimate.UNKNOWN, size, 0))
+
+    def _told(self, by: str, count: int) -> int:
+        self._metrics.token_counts.labels(by).inc()
+        return count
 
     async def _ask(self, url: str, head: bytes, data: bytes) -> int | None:
         exchange = await self._client.start(origin_of(url), head, data)

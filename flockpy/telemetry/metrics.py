@@ -159,6 +159,12 @@ class Metrics:
             ("from", "to", "reason"),
             registry=self.registry,
         )
+        self.token_counts = Counter(
+            "flockpy_token_counts",
+            "Prompts whose tokens a client wanted to know, by who told: an engine, a vendor, or an estimate",
+            ("by",),
+            registry=self.registry,
+        )
         self.in_flight = self._gauge("in_flight_requests", "Requests on an engine now", "model", "node")
         self.queued = self._gauge("queued_requests", "Requests that wait for a slot now", "model")
         self.placement = self._gauge(

@@ -185,6 +185,8 @@ def test_the_official_sdk_streams_tools_and_counts(world: Abroad):
     counted = client.messages.count_tokens(model=CLAUDE, messages=[{"role": "user", "content": "hi"}])
     assert counted.input_tokens == told.usage.input_tokens
     assert world.anthropic.requests[-1].path == "/v1/messages/count_tokens"
+    with world.stage.program.client() as admin:
+        assert 'flockpy_token_counts_total{by="anthropic"}' in admin.get("/metrics").text
 
 
 async def test_who_leaves_ends_the_vendors_work_and_pays_for_it(world: Abroad):

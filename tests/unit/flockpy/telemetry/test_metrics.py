@@ -21,6 +21,7 @@ NAMES = {
     "flockpy_refusals": {"surface", "code"},
     "flockpy_mended": {"model", "kind"},
     "flockpy_fallbacks": {"from", "to", "reason"},
+    "flockpy_token_counts": {"by"},
     "flockpy_in_flight_requests": {"model", "node"},
     "flockpy_queued_requests": {"model"},
     "flockpy_placement_state": {"model", "node", "state"},
@@ -43,6 +44,7 @@ def used() -> Metrics:
         durations.observe(3.0)
     metrics.refusals.labels("chat", "insufficient_quota").inc()
     metrics.mended.labels("m", "hermes").inc()
+    metrics.token_counts.labels("estimate").inc()
     metrics.fallbacks.labels("m", "vendor/other", "timeout").inc()
     metrics.in_flight.labels("m", "n_1").set(1)
     metrics.queued.labels("m").set(2)
