@@ -81,7 +81,7 @@ def test_only_the_process_and_python_are_told_beside_our_own() -> None:
 def test_no_label_could_hold_what_a_client_sent() -> None:
     """Each value of a label is a time series for ever."""
     labels = set().union(*NAMES.values())
-    of_requests = {"model", "node", "surface", "outcome", "kind", "code", "from", "to", "reason"}
+    of_requests = {"model", "node", "surface", "outcome", "kind", "code", "from", "to", "reason", "by"}
     assert labels == of_requests | {"state", "health", "version"}
 
 
