@@ -32,6 +32,8 @@ _LIMITS: Final = (BadRequest, BodyTooLarge, UnknownModel)
 """What only says of a model further back that it cannot stand in: nobody asked for that one."""
 
 Prepare = Callable[[Job, Route], Leg]
+_Passed = tuple[Route, str]
+"""A model that was passed over, and why."""
 
 
 class Late(EngineUnreachable):
@@ -84,16 +86,21 @@ class Chain:
         routes = self._in_order(job, behind(asked, further, table)) if further else []
         if len(routes) < 2:
             await self._ask(job)
-            return
-        told: FlockError | Refused | None = None
-        passed: tuple[Route, str] | None = (asked, "slow") if routes[0] is not asked else None
+        else:
+            await self._ask_in_turn(job, routes, prepare)
+
+    async def _ask_in_turn(self, job: Job, routes: list[Route], prepare: Prepare) -> None:
+        asked, call = job.leg.route, job.call
+        failures: list[FlockError | Refused] = []
+        passed: _Passed | None = (asked, "slow") if routes[0] is not asked else None
         for route in routes:
             if route is not job.leg.route:
                 try:
-                    leg = prepare(job, route)
+                    job.take(prepare(job, route))
                 except (BadRequest, QuotaSpent):
+                    if route is asked and not failures:
+                        raise
                     continue  # the model asked for might have taken it: nobody is to blame
-                job.take(leg)
             if passed and passed[0] is not route:
                 self._pass_over(job, *passed, to=route)
             began = self._clock.monotonic()
@@ -101,21 +108,19 @@ class Chain:
                 await (self._ask(job) if route is routes[-1] else self._ask_in_time(job))
             except (FlockError, Refused) as error:
                 said = error.error if isinstance(error, Refused) else error
-                if job.call.first_byte is not None:
+                if call.first_byte is not None:
                     raise
-                if job.call.cancelled_by:
+                if call.cancelled_by:
                     raise ClientGone from None
                 if isinstance(said, FAILURES):
-                    told = error if told is None or not _tells_more(told) else told
+                    failures.append(error)
                 elif route is asked or not isinstance(said, _LIMITS):
                     raise
                 passed = route, _reason(said)
             else:
-                self._observe(route, began, job.call.first_byte)
+                self._observe(route, began, call.first_byte)
                 return
-        if told is None:
-            raise TypeError(f"nobody was asked for {asked.model_id}")
-        raise self._nobody_answered(job, told, passed)
+        raise _nobody_answered(job, failures, passed)
 
     def _in_order(self, job: Job, further: tuple[Route, ...]) -> list[Route]:
         """The model asked for and those behind it that can serve this request, slow ones last."""
@@ -174,15 +179,17 @@ class Chain:
         if first_byte is not None:
             self._latencies.observe(route.model_id, first_byte - began, self._clock.monotonic())
 
-    def _nobody_answered(
-        self, job: Job, told: FlockError | Refused, passed: tuple[Route, str] | None
-    ) -> FlockError | Refused:
-        """What its client is told."""
-        call = job.call
-        last = call.attempts[-1].decision.model_id if call.attempts else ""
-        if passed and last != call.model:  # else it is named as the one that was asked
-            call.hops = (*call.hops, f"{passed[0].model_id}:{passed[1]}")
-        return told.error if isinstance(told, Refused) and job.reply.started else told
+
+def _nobody_answered(
+    job: Job, failures: list[FlockError | Refused], passed: _Passed | None
+) -> FlockError | Refused:
+    """What its client is told: what one says to do at home, which no later one would, else the last."""
+    call = job.call
+    last = call.attempts[-1].decision.model_id if call.attempts else ""
+    if passed and last != call.model:  # else it is named as the one that was asked
+        call.hops = (*call.hops, f"{passed[0].model_id}:{passed[1]}")
+    told = next(filter(_is_for_home, failures), failures[-1])
+    return told.error if isinstance(told, Refused) and job.reply.started else told
 
 
 def _reason(error: FlockError) -> str:
@@ -193,6 +200,5 @@ def _reason(error: FlockError) -> str:
     return error.why if isinstance(error, LeaderRefused) else error.code
 
 
-def _tells_more(error: FlockError | Refused) -> bool:
-    """Whether it says what to do at home, which no later one would."""
+def _is_for_home(error: FlockError | Refused) -> bool:
     return isinstance(error, EngineUnreachable) and error.hint is not None and not isinstance(error, Late)

@@ -284,6 +284,16 @@ async def test_a_slow_model_is_asked_after_all_when_the_others_fail():
 
 
 @on_virtual_time
+async def test_what_a_slow_model_cannot_take_is_told_when_the_others_only_have_limits():
+    world = World(Models(a=[5.0], b=[BadRequest("too small")]), slow_s=2)
+    for _ in range(5):
+        await world.ask()
+    world.refusing["a"] = BadRequest("it sees no pictures")
+    with pytest.raises(BadRequest, match="no pictures"):
+        await world.ask()
+
+
+@on_virtual_time
 async def test_the_time_that_one_has_wasted_does_not_make_the_next_slow():
     world = World(Models(a=[None], b=[0.1], c=[0.1]), slow_s=2)
     for _ in range(5):
