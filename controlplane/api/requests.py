@@ -92,36 +92,23 @@ HANDLERS: list[HTTPRouteHandler] = [list_requests, show_request, cancel_request]
 
 
 def _live(of: LiveRequest) -> Request:
-    return Request(
-        request_id=of.request_id,
-        time=rfc3339(of.time),
-        key_id=of.key_id,
-        user=of.user,
-        model=of.model,
-        node_id=of.node_id,
-        surface=of.surface,
-        stream=of.stream,
-        stage=of.stage,
-        queue_ms=of.queue_ms,
-        duration_ms=of.duration_ms,
-        ttft_ms=of.ttft_ms,
-        position=of.position,
-        eta_s=of.eta_s,
-        prompt_tokens=of.prompt_tokens,
-        completion_tokens=of.completion_tokens,
-        cached_tokens=of.cached_tokens,
-        tokens_source=of.tokens_source,
-        cost_usd=of.cost_usd,
-        outcome=of.outcome,
-        status=of.status,
-        receipt=Receipt(of.asked_model, of.error, of.hops, of.attempts),
-    )
+    receipt = Receipt(of.asked_model, of.error, of.hops, of.attempts)
+    return _shown(of, of.stage, of.position, of.eta_s, receipt)
 
 
 def _past(of: UsageRecord) -> Request:
-    stage: Stage = (
-        "completed" if of.outcome == "ok" else "cancelled" if of.outcome == "cancelled" else "failed"
+    return _shown(
+        of, "completed" if of.outcome == "ok" else "cancelled" if of.outcome == "cancelled" else "failed"
     )
+
+
+def _shown(
+    of: LiveRequest | UsageRecord,
+    stage: Stage,
+    position: int | None = None,
+    eta_s: float | None = None,
+    receipt: Receipt | None = None,
+) -> Request:
     return Request(
         request_id=of.request_id,
         time=rfc3339(of.time),
@@ -135,8 +122,8 @@ def _past(of: UsageRecord) -> Request:
         queue_ms=of.queue_ms,
         duration_ms=of.duration_ms,
         ttft_ms=of.ttft_ms,
-        position=None,
-        eta_s=None,
+        position=position,
+        eta_s=eta_s,
         prompt_tokens=of.prompt_tokens,
         completion_tokens=of.completion_tokens,
         cached_tokens=of.cached_tokens,
@@ -144,5 +131,5 @@ def _past(of: UsageRecord) -> Request:
         cost_usd=of.cost_usd,
         outcome=of.outcome,
         status=of.status,
-        receipt=None,
+        receipt=receipt,
     )
