@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from flockpy.cli import output
-from flockpy.cli.client import AsJson, BaseUrl, Token, connect
+from flockpy.cli.client import AsJson, BaseUrl, Token, Yes, connect
 from flockpy.cli.pick import choose
 
 app = typer.Typer(help="Second names of models, for clients that ask for others.", no_args_is_help=True)
@@ -47,7 +47,7 @@ def add(
 @app.command("remove")
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One that `alias add` has set.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     base_url: BaseUrl = "",
     token: Token = "",
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flockpy.cli import output
+from flockpy.cli.client import Yes
 from flockpy.clock import SystemClock
 from flockpy.errors import StartError
 from flockpy.lockfile import holder
@@ -24,7 +25,7 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="What to wr
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `flockpy backup` wrote.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Put the leader's state back as it was in FILE. No leader may run here."""
     from controlplane.store.backup import restore_from

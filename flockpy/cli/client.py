@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 BaseUrl = Annotated[str, typer.Option("--base-url", metavar="URL", help="The leader to talk to.")]
 Token = Annotated[str, typer.Option("--token", metavar="KEY", help="An admin key, instead of $FLOCK_TOKEN.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 
 TIMEOUT_S = 30.0

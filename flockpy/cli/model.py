@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from flockpy.cli import output, vendors
-from flockpy.cli.client import Api, AsJson, BaseUrl, Token, connect
+from flockpy.cli.client import Api, AsJson, BaseUrl, Token, Yes, connect
 from flockpy.cli.operations import follow
 from flockpy.cli.pick import choose
 from flockpy.errors import StartError
@@ -15,7 +15,6 @@ from flockpy.units import bytes_text, count_text
 app = typer.Typer(help="The models the cluster serves.", no_args_is_help=True)
 
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="A model's id.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command("ls")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from flockpy.cli import bound, output
-from flockpy.cli.client import AsJson, BaseUrl, Token, connect
+from flockpy.cli.client import AsJson, BaseUrl, Token, Yes, connect
 from flockpy.cli.pick import choose
 from flockpy.config import names_in
 from flockpy.units import count_text
@@ -82,7 +82,7 @@ def ls(base_url: BaseUrl = "", token: Token = "", as_json: AsJson = False) -> No
 @app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(metavar="ID", help="The key's id, or its name.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     base_url: BaseUrl = "",
     token: Token = "",
 ) -> None:
