@@ -15,6 +15,7 @@ BEFORE: Final = {
 IN_TEXT: Final = {
     "in mid-text": Fault("reset", after=3, of="text"),
     "in mid-text, as if at its end": Fault("cut", after=3, of="text"),
+    "in mid-text, within an event": Fault("half", after=3, bytes=100, of="text"),
     "in mid-text, with an error": Fault("error", after=3, of="text"),
 }
 IN_CALLS: Final = {
