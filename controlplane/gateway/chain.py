@@ -1,7 +1,7 @@
 """The models a request may be served by, in order: when one fails before its first byte, the next is asked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from controlplane.gateway.dispatch import Dispatcher
@@ -137,11 +137,8 @@ class Chain:
         now = self._clock.monotonic()
         return sorted(routes, key=lambda route: self._latencies.is_slow(route.model_id, now))
 
-    async def _ask(self, job: Job) -> None:
-        if job.leg.route.vendor:
-            await self._vendors.serve(job)
-        else:
-            await self._dispatcher.serve(job)
+    def _ask(self, job: Job) -> Coroutine[None, None, None]:
+        return self._vendors.serve(job) if job.leg.route.vendor else self._dispatcher.serve(job)
 
     async def _ask_in_time(self, job: Job) -> None:
         """Raises Late when nothing has come within `timeout_s`."""

@@ -1,7 +1,8 @@
 """An admitted request with everything its steps share, and the one place where it is settled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from controlplane.gateway import counts
 from controlplane.gateway.asked import Headers
@@ -22,10 +23,9 @@ class ClientGone(Exception):
     """The request was given up: its client left, or an admin cancelled it."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """`asked` and `asked_body` are as the client sent them, `headers` its own, `traceparent` checked or b"".
-    `leg` is the way to the model that is asked now: set by `take`, before anything else."""
+    `leg` is the way to the model that is asked now; it is to be taken (see `take`) before anything else."""
 
     call: Call
     asked: Inbound
@@ -36,8 +36,8 @@ class Job:
     reply: Reply
     metrics: Metrics
     clock: Clock
-    leg: Leg = field(init=False)
-    encoder: Encoder | None = field(init=False, default=None)
+    leg: Leg
+    encoder: Encoder | None = None
 
     def take(self, leg: Leg) -> None:
         """Turn to the model of `leg`: the first one, or one behind it."""
@@ -91,7 +91,7 @@ class Job:
             duration_ms=round((now - call.started) * 1000, 3),
             outcome=outcome,
             status=status,
-            cost_usd=_cost(self.leg.route.price, usage),
+            cost_usd=None if (price := self.leg.route.price) is None else _cost(price, usage),
         )
         call.stage = "completed" if outcome == "ok" else "cancelled" if outcome == "cancelled" else "failed"
         self.admission.settle(call.record)
@@ -129,9 +129,7 @@ class Job:
         )
 
 
-def _cost(price: Price | None, usage: Usage) -> float | None:
-    if price is None:
-        return None
+def _cost(price: Price, usage: Usage) -> float:
     return price.cost(
         usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_written_tokens
     )

@@ -74,7 +74,9 @@ class Pipeline:
             return
         leg = self._leg(call.surface, inbound, body, route)
         admission = self._admit(call, inbound, route, len(body))
-        job = Job(call, inbound, body, headers, traceparent, admission, reply, self._metrics, self._clock)
+        job = Job(
+            call, inbound, body, headers, traceparent, admission, reply, self._metrics, self._clock, leg
+        )
         self._calls.add(call)
         try:
             job.take(leg)

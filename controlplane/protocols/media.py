@@ -25,6 +25,7 @@ class _Part(msgspec.Struct):
     audio_url: str | _Where | None = None
 
 
+_LIST: Final = ord("[")
 _PARTS: Final = msgspec.json.Decoder(list[str | _Part])
 
 
@@ -42,7 +43,7 @@ def refuse_remote_in_chat(lines: Outline, body: bytes) -> None:
     if b"_url" not in body and b"\\u" not in body:  # JSON has no other way to spell the names of these fields
         return
     for number, line in enumerate(lines):
-        if memoryview(line.content)[:1].tobytes() == b"[":
+        if line.content and memoryview(line.content)[0] == _LIST:
             for part in decode(_PARTS, line.content, f"messages[{number}].content"):
                 if isinstance(part, _Part):
                     for url in _urls(part):

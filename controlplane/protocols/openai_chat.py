@@ -157,10 +157,12 @@ class UsageObject(msgspec.Struct):
     prompt_tokens_details: _PromptDetails | None = None
 
     def counts(self) -> Usage:
-        details = self.prompt_tokens_details or _PromptDetails()
+        prompt, completion = max(self.prompt_tokens or 0, 0), max(self.completion_tokens or 0, 0)
+        if (details := self.prompt_tokens_details) is None:
+            return Usage(prompt, completion)
         return Usage(
-            max(self.prompt_tokens or 0, 0),
-            max(self.completion_tokens or 0, 0),
+            prompt,
+            completion,
             max(details.cached_tokens or 0, 0),
             cache_written_tokens=max(details.cache_write_tokens or 0, 0),
         )

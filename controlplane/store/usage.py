@@ -1,5 +1,6 @@
 """Usage records at rest, and how far the journal has been drained into them."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from controlplane.tenants.model import UsageRecord
 
 _DRAINED = "usage.drained"
 _PAGE = 500
+_PIECE = 250
+"""Records that are added up between two looks at the requests."""
 _FIELDS = UsageRecord.__struct_fields__
 _COLUMNS: list[Any] = [getattr(tables.Usage, name) for name in ("seq", *_FIELDS)]
 _seq = _COLUMNS[0]
@@ -106,8 +109,7 @@ async def recount_usage(database: Database) -> Recount:
         after = 0
         while rows := await _numbered(session, _page_after(after)):
             after = rows[-1][0]
-            for _, record in rows:
-                found = accounts.add(found, record)
+            found = accounts.add(found, *[record for _, record in rows])
         return Recount(found, committed, int(repeated.one()))
 
     return await database.read(work)
@@ -117,8 +119,9 @@ async def _append(database: Database, records: Sequence[UsageRecord], position: 
     async def work(session: AsyncSession) -> Drained:
         before = await _drained(session)
         totals = before.totals
-        for record in records:
-            totals = accounts.add(totals, record)
+        for start in range(0, len(records), _PIECE):
+            totals = accounts.add(totals, *records[start : start + _PIECE])
+            await asyncio.sleep(0)  # requests need not wait until all are added
         if records:
             connection = await session.connection()
             await connection.exec_driver_sql(_INSERT, [msgspec.structs.astuple(record) for record in records])

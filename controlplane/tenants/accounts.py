@@ -42,15 +42,18 @@ class AuditHead(msgspec.Struct, frozen=True):
     hash: bytes = b""
 
 
-def add(totals: Totals, record: UsageRecord) -> Totals:
-    """`totals` with one more record, the next row of the table."""
-    text = msgspec.json.encode(msgspec.structs.astuple(record))
+def add(totals: Totals, *records: UsageRecord) -> Totals:
+    """`totals` with these records, the next rows of the table."""
+    chain = totals.chain
+    for record in records:
+        text = msgspec.json.encode(msgspec.structs.astuple(record))
+        chain = hashlib.sha256(chain + text).digest()
     return Totals(
-        totals.records + 1,
-        totals.prompt_tokens + record.prompt_tokens,
-        totals.completion_tokens + record.completion_tokens,
-        totals.cached_tokens + record.cached_tokens,
-        hashlib.sha256(totals.chain + text).digest(),
+        totals.records + len(records),
+        totals.prompt_tokens + sum([record.prompt_tokens for record in records]),
+        totals.completion_tokens + sum([record.completion_tokens for record in records]),
+        totals.cached_tokens + sum([record.cached_tokens for record in records]),
+        chain,
     )
 
 

@@ -51,8 +51,7 @@ def roll(quota: Quota, now: float) -> Quota:
 
 
 def reserve(quota: Quota, tokens: int, now: float) -> Quota | Refused:
-    """`quota` with `tokens` held back. Its `day` is to be handed to `settle`."""
-    quota = roll(quota, now)
+    """`quota` (as of `now`, see `roll`) with `tokens` held back. Its `day` is to be handed to `settle`."""
     if quota.used + quota.reserved + tokens > quota.limit:
         return Refused(quota.remaining, reset_in_s(quota, now))
     return Quota(quota.limit, quota.day, quota.used, quota.reserved + tokens)

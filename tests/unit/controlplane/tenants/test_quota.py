@@ -32,12 +32,12 @@ def test_spending_more_than_reserved_counts_and_closes_the_door():
 def test_a_new_utc_day_is_whole():
     spent = Quota(LIMIT, 20_000, used=LIMIT)
     assert isinstance(reserve(spent, 1, MIDNIGHT + DAY_S - 0.001), Refused)
-    assert reserve(spent, 1, MIDNIGHT + DAY_S) == Quota(LIMIT, 20_001, reserved=1)
+    assert reserve(roll(spent, MIDNIGHT + DAY_S), 1, MIDNIGHT + DAY_S) == Quota(LIMIT, 20_001, reserved=1)
 
 
 def test_a_request_that_spans_midnight_counts_on_the_day_it_began():
     before = Quota(LIMIT, 20_000, used=100, reserved=50)
-    after = reserve(before, 10, MIDNIGHT + DAY_S)
+    after = reserve(roll(before, MIDNIGHT + DAY_S), 10, MIDNIGHT + DAY_S)
     assert isinstance(after, Quota)
     assert settle(after, 50, 45, 20_000) == Quota(LIMIT, 20_001, used=0, reserved=10)
     assert settle(after, 10, 7, 20_001) == Quota(LIMIT, 20_001, used=7)
@@ -70,7 +70,7 @@ def test_no_interleaving_overdraws_at_an_admission_or_loses_a_token(
     for kind, a, b in steps:
         if kind == "reserve":
             now += b / 4
-            after = reserve(quota, a, now)
+            after = reserve(roll(quota, now), a, now)
             day = day_of(now)
             held = sum(tokens for tokens, of in running if of == day)
             if isinstance(after, Refused):
