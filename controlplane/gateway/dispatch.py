@@ -85,7 +85,9 @@ class Dispatcher:
             self._raise_demand(model_id)  # what stood in the way may be gone: the next request will know
             raise EngineUnreachable(
                 f"model {model_id} cannot be served: {without_paths(route.failure)}",
-                hint=None if route.adopted else f"once that is mended: flockpy model load {model_id}",
+                hint="it is found by itself once it runs again"
+                if route.adopted
+                else f"once that is mended: flockpy model load {model_id}",
                 retry_after=30,
             )
         if route.loading or route.replicas:
