@@ -34,8 +34,8 @@ class Attempt(msgspec.Struct):
     error: str = ""
 
 
-class Call:
-    """The state of one request; what a request does not use costs it nothing (class-level defaults).
+class Call(msgspec.Struct, eq=False):
+    """The state of one request.
 
     `time` is on the wall's clock, `started` and `first_byte` on the monotonic one, `queue_s` is seconds in line;
     `dropped` names what of the request is not carried over to the engine, `estimated` tells that a count of tokens is
@@ -44,6 +44,10 @@ class Call:
     `events` counts what a stream has brought so far.
     """
 
+    request_id: str
+    surface: Surface
+    time: float
+    started: float
     key: Key | None = None
     asked_model: str = ""
     dropped: tuple[str, ...] = ()
@@ -63,12 +67,6 @@ class Call:
     cancelled_by: str = ""
     error: str = ""
     record: UsageRecord | None = None
-
-    def __init__(self, request_id: str, surface: Surface, time: float, started: float) -> None:
-        self.request_id = request_id
-        self.surface = surface
-        self.time = time
-        self.started = started
 
     def cancel(self, by: str) -> None:
         """Give the request up: its engine is told at once, whatever it waits for ends. `by`: who wanted it."""

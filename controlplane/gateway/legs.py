@@ -48,7 +48,7 @@ def to_cluster(surface: Surface, inbound: Inbound, body: bytes, route: Route, *,
     if isinstance(inbound, Neutral):
         refuse_remote(inbound.request)
     elif surface.name == "chat":
-        refuse_remote_in_chat(inbound.lines, body)
+        refuse_remote_in_chat(inbound.lines)
         if mends:
             inbound, body = retold_chat(inbound, body, instructed=instructs_oddly(inbound.lines))
     return Leg(route, inbound, body, mends)

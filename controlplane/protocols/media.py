@@ -38,10 +38,8 @@ def refuse_remote(request: Request) -> None:
                     _refuse(part.url)
 
 
-def refuse_remote_in_chat(lines: Outline, body: bytes) -> None:
+def refuse_remote_in_chat(lines: Outline) -> None:
     """The same for a chat request that an engine gets as it is, whatever the role of the message."""
-    if b"_url" not in body and b"\\u" not in body:  # JSON has no other way to spell the names of these fields
-        return
     for number, line in enumerate(lines):
         if line.content and memoryview(line.content)[0] == _LIST:
             for part in decode(_PARTS, line.content, f"messages[{number}].content"):

@@ -42,7 +42,7 @@ def responses(url: str) -> dict[str, Any]:
 
 
 def look_for_remote(body: bytes) -> None:
-    refuse_remote_in_chat(ChatSurface().parse(body).lines, body)
+    refuse_remote_in_chat(ChatSurface().parse(body).lines)
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
