@@ -187,8 +187,11 @@ class Connection(HttpToolsProtocol):
         if self._deaf or len(self.pipeline) >= AHEAD:
             self._end_after_answer()
             raise Enough
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers = b"", []
         self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -206,9 +209,10 @@ class Connection(HttpToolsProtocol):
         path = self.url.partition(b"?")[0]
         old = self._parser.get_http_version() != "1.1"
         named = dict(self.headers)
-        if not names_a_host(self.headers, named, old):
+        if not (len(named) == len(self.headers) and b"host" in named) and not names_a_host(self.headers, old):
             self._end(unaddressed())
             raise Enough
+        self.expect_100_continue = named.get(b"expect", b"").lower() == b"100-continue"
         self._since = self._last
         if not self.door.plane.serves(path):
             self._begin_scope()

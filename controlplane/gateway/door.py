@@ -106,13 +106,8 @@ def without_origin(url: bytes) -> bytes:
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
 
 
-def names_a_host(headers: Headers, named: dict[bytes, bytes], old: bool) -> bool:
-    """Whether one host is named, so that all who read it mean the same. An `old` client need not name any.
-
-    `named`: the headers by their names.
-    """
-    if len(named) == len(headers):
-        return old or b"host" in named
+def names_a_host(headers: Headers, old: bool) -> bool:
+    """Whether one host is named, so that all who read it mean the same. An `old` client need not name any."""
     named_so = sum(name == b"host" for name, _ in headers)
     return named_so == 1 or (old and not named_so)
 

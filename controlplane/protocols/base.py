@@ -191,9 +191,8 @@ def _invalid(message: str, field: str) -> BadRequest:
 
 
 def _spaced(fields: Fields) -> bytes:
-    return b"{%b}" % b", ".join(
-        [b'"%b": %b' % (name.encode(), memoryview(raw)) for name, raw in fields.items()]
-    )
+    pairs = zip(map(str.encode, fields), fields.values(), strict=True)
+    return b"{%b}" % b", ".join(map(b'"%b": %b'.__mod__, pairs))
 
 
 def _refuse_repeated(body: bytes, fields: Fields) -> None:

@@ -13,6 +13,8 @@ from flockpy.http.tunnel import tunnel
 
 HIGH_WATER: Final = 64 * 1024
 """Unread body bytes at which the socket is paused."""
+SHORT: Final = 16 * 1024
+"""Bytes of a body that are copied behind the head: one buffer goes out by a shorter way than two."""
 MAX_POOLED: Final = 1024
 POOLED_S: Final = 4.0
 """Idle connections are dropped after this; llama.cpp closes its own after 5 s."""
@@ -142,7 +144,10 @@ class Exchange:
         if connection.transport.is_closing():
             self.fail("the peer closed the connection at once")
         else:
-            self._client.under_way.add(self)
+            client = self._client
+            client.under_way.add(self)
+            if client.sweeper is None:  # only now: the last sweep may have been while the connection was made
+                client.keep_sweeping()
             connection.begin(self, self._request)
 
     async def _silent(self) -> bool:
@@ -249,7 +254,8 @@ class Exchange:
 class Client:
     """Connections to any number of origins; belongs to the event loop that runs when it is made.
 
-    `proxies` stand before origins with TLS. `under_way`: the exchanges whose answers have not ended.
+    `proxies` stand before origins with TLS. `under_way`: the exchanges whose answers have not ended, over which
+    `sweeper` watches.
     """
 
     def __init__(
@@ -269,13 +275,11 @@ class Client:
         self._idle: dict[Origin, deque[Connection]] = {}
         self._closed = False
         self.under_way: set[Exchange] = set()
-        self._sweeper: asyncio.TimerHandle | None = None
+        self.sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
         """Write a request and answer its exchange. Raises ConnectError."""
-        exchange = Exchange(self, origin, [head, body] if body else [head])
-        if self._sweeper is None:
-            self._keep_sweeping()
+        exchange = Exchange(self, origin, [head + body] if len(body) <= SHORT else [head, body])
         if (connection := self.take(origin)) is not None:
             exchange.send(connection, reused=True)
         else:
@@ -289,9 +293,9 @@ class Client:
             for connection in list(connections):
                 connection.close()
         self._idle.clear()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            self.sweeper = None
 
     async def connect(self, origin: Origin) -> Connection:
         loop, proxies = self.loop, self._proxies
@@ -343,8 +347,8 @@ class Client:
             return
         connection.idle_since = self.loop.time()
         idle.append(connection)
-        if self._sweeper is None:
-            self._keep_sweeping()
+        if self.sweeper is None:
+            self.keep_sweeping()
 
     def forget(self, connection: Connection) -> None:
         idle = self._idle.get(connection.origin)
@@ -352,12 +356,12 @@ class Client:
             idle.remove(connection)
 
     # One timer looks after all silences and idle connections: a timer for each exchange costs more than its answer.
-    def _keep_sweeping(self) -> None:
+    def keep_sweeping(self) -> None:
         every = min(self.silence_s, self.idle_s, POOLED_S) / 4
-        self._sweeper = self.loop.call_later(every, self._sweep)
+        self.sweeper = self.loop.call_later(every, self._sweep)
 
     def _sweep(self) -> None:
-        self._sweeper = None
+        self.sweeper = None
         now = self.loop.time()
         for exchange in tuple(self.under_way):
             exchange.look(now)
@@ -367,4 +371,4 @@ class Client:
             if not idle:
                 del self._idle[origin]
         if self._idle or self.under_way:
-            self._keep_sweeping()
+            self.keep_sweeping()

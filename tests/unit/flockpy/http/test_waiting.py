@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from flockpy.http import SILENT, Client, Exchange, ExchangeBroken, Head
+from flockpy.http import SILENT, Client, Exchange, ExchangeBroken, Head, Origin
 from flockpy.http.client import HIGH_WATER
+from flockpy.http.connection import Connection
 from tests.unit.flockpy.http.peer import AT_ONCE_S, BODY, OK, REQUEST, Conversation, Peer, rest, turns, whole
 
 pytestmark = pytest.mark.timeout(20)
@@ -100,6 +101,25 @@ async def test_a_limit_shorter_than_the_silence_holds(make_client: Callable[...,
     async with asyncio.timeout(AT_ONCE_S):
         with pytest.raises(ExchangeBroken, match="silent"):
             await exchange.head()
+    await conversation.ended()
+
+
+async def test_silence_is_noticed_however_long_the_connection_took(
+    hasty: Client, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = hasty.connect
+
+    async def slowly(origin: Origin) -> Connection:
+        await asyncio.sleep(4 * hasty.silence_s)
+        return await connect(origin)
+
+    monkeypatch.setattr(hasty, "connect", slowly)
+    exchange, conversation = await begun(hasty, peer)
+    async with asyncio.timeout(AT_ONCE_S):
+        assert await exchange.head() is SILENT
+        with pytest.raises(ExchangeBroken, match="silent"):
+            while await exchange.head() is SILENT:
+                pass
     await conversation.ended()
 
 
