@@ -85,8 +85,7 @@ class Asked:
             return
         head = self._head(status, b"content-length: %d\r\n" % len(body), headers)
         self.connection.send(head if self.method == b"HEAD" else head + body)
-        self.response_complete = True
-        self.connection.answered(self)
+        self._end()
 
     def begin(self, headers: bytes, data: bytes) -> "asyncio.Future[None] | None":
         """The head of a streamed answer and its first piece; answers what `write` does."""
@@ -116,14 +115,16 @@ class Asked:
             self.write(data)
         if self._chunked:
             self.connection.send(b"0\r\n\r\n")
-        self.response_complete = True
-        self.connection.answered(self)
+        self._end()
 
     def _head(self, status: int, length: bytes, headers: bytes) -> bytes:
         self.keep_alive = self.keep_alive and self.complete  # what is left of the body is not waited for
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        line = STATUS.get(status) or status_line(status)
-        return b"".join((line, self.connection.door.date, length, close, headers, b"\r\n"))
+        return b"".join((status_line(status), self.connection.door.date, length, close, headers, b"\r\n"))
+
+    def _end(self) -> None:
+        self.response_complete = True
+        self.connection.answered(self)
 
 
 def status_line(status: int) -> bytes:

@@ -225,7 +225,7 @@ class Connection(HttpToolsProtocol):
             self, self._parser.get_method(), path, headers, named, http_1_0=old, keep_alive=keep_alive
         )
         asked.turn = self._idle()
-        self.cycle = asked  # type: ignore[assignment]
+        self.cycle = asked  # type: ignore[assignment]  # as by `cast`, which is a call
         if not asked.turn:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.door.app))

@@ -86,7 +86,7 @@ class Job(msgspec.Struct, eq=False):
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             tokens_source=source,
-            # To the microsecond; `round` would take as long as all the rest of the record.
+            # To the microsecond; `round` takes four times as long.
             queue_ms=int(call.queue_s * 1e6) / 1000,
             ttft_ms=int(ttft * 1e6) / 1000 if ttft is not None else None,
             duration_ms=int((now - call.started) * 1e6) / 1000,

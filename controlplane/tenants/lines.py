@@ -37,7 +37,7 @@ Entry = Opened | UsageRecord
 
 
 def lines_of(entries: Iterable[Entry]) -> bytes:
-    """What is written for them. Done for many at a time: each by itself would cost three times as much."""
+    """What is written for them; for many at a time, while the code that does it is at hand."""
     payloads = [(_OPEN if type(entry) is Opened else _CLOSE) + _encode(entry) for entry in entries]
     return b"".join([b"%08x %b\n" % (crc32(payload), payload) for payload in payloads])
 

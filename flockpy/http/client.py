@@ -13,8 +13,6 @@ from flockpy.http.tunnel import tunnel
 
 HIGH_WATER: Final = 64 * 1024
 """Unread body bytes at which the socket is paused."""
-SHORT: Final = 16 * 1024
-"""Bytes of a body that are copied behind the head: one buffer goes out by a shorter way than two."""
 MAX_POOLED: Final = 1024
 POOLED_S: Final = 4.0
 """Idle connections are dropped after this; llama.cpp closes its own after 5 s."""
@@ -95,7 +93,7 @@ class Exchange:
         """
         self._sink, self._on_silence = sink, on_silence
         try:
-            self.hand_over()
+            self._hand_over()
             while not self._ended or self._chunks or self._hold is not None:
                 if self._error is not None:
                     raise self._receivers_error or self._error
@@ -176,8 +174,7 @@ class Exchange:
             else:
                 self._wake(silent=True)
 
-    def hand_over(self) -> None:
-        """Give the sink, if there is one, what has come for it."""
+    def _hand_over(self) -> None:
         sink = self._sink
         while sink is not None and self._chunks and self._hold is None:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -203,7 +200,7 @@ class Exchange:
         if hold.cancelled() or hold.exception() is not None:
             self._drop("the receiver is gone")
         else:
-            self.hand_over()
+            self._hand_over()
             self._wake()
 
     def _drop(self, message: str) -> None:
@@ -220,7 +217,7 @@ class Exchange:
     # called by the connection
     def wake(self) -> None:
         if self._sink is not None:
-            self.hand_over()
+            self._hand_over()
         elif self.answer is not None:
             self._wake()
 
@@ -242,7 +239,7 @@ class Exchange:
         self._connection = None
         self._client.under_way.discard(self)
         if self._sink is not None:
-            self.hand_over()
+            self._hand_over()
         self._wake()
 
     def fail(self, message: str) -> None:
@@ -279,7 +276,7 @@ class Client:
 
     async def start(self, origin: Origin, head: bytes, body: bytes) -> Exchange:
         """Write a request and answer its exchange. Raises ConnectError."""
-        exchange = Exchange(self, origin, [head + body] if len(body) <= SHORT else [head, body])
+        exchange = Exchange(self, origin, [head, body] if body else [head])
         if (connection := self.take(origin)) is not None:
             exchange.send(connection, reused=True)
         else:
